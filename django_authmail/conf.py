@@ -1,0 +1,182 @@
+"""The settings of this package: one `Setting` per AUTHMAIL_* name, read on every access.
+
+Nothing else reads `django.conf.settings`, so `override_settings` works everywhere, and the list
+below is complete: `checks.py` validates it and reports any other AUTHMAIL_* name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, overload
+
+from django.conf import settings
+
+from django_authmail.secret import Secret
+
+T = TypeVar("T")
+
+PREFIX = "AUTHMAIL_"
+
+
+class Setting(Generic[T]):
+    """One setting: its type, default and range. `read` is what code behind it gets."""
+
+    def __init__(
+        self,
+        types: type | tuple[type, ...],
+        default: T,
+        *,
+        read: Callable[[Any], T] | None = None,
+        problem: Callable[[Any], str | None] | None = None,
+    ) -> None:
+        self.types = types if isinstance(types, tuple) else (types,)
+        self.default = default
+        self._read = read
+        self._problem = problem
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = PREFIX + name.upper()
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+        if instance is None:
+            return self
+        value = getattr(settings, self.name, self.default)
+        return self._read(value) if self._read is not None else value
+
+    def problem(self) -> str | None:
+        """Say what is wrong with the configured value; None when it is absent or fine."""
+        if not hasattr(settings, self.name):
+            return None
+        value = getattr(settings, self.name)
+        # bool is an int to Python, never to the person who wrote the setting.
+        if not isinstance(value, self.types) or (bool not in self.types and value is True):
+            names = " or ".join(kind.__name__ for kind in self.types)
+            return f"must be {names}, not {type(value).__name__}"
+        return self._problem(value) if self._problem is not None else None
+
+
+def _positive(value: timedelta) -> str | None:
+    return None if value > timedelta(0) else "must be longer than zero"
+
+
+def _at_least_one(value: int) -> str | None:
+    return None if value >= 1 else "must be 1 or more"
+
+
+def _keys(value: list[str] | tuple[str, ...]) -> str | None:
+    if all(isinstance(key, str) and len(key) >= 32 for key in value):
+        return None
+    return "must hold strings of at least 32 characters, newest first"
+
+
+def _one_of(*words: str) -> Callable[[str], str | None]:
+    def problem(value: str) -> str | None:
+        return None if value in words else f"must be one of {', '.join(map(repr, words))}"
+
+    return problem
+
+
+class Conf:
+    """Typed access to the settings; use the instance `conf`."""
+
+    #: One key with all scopes, for teams that come from a single shared key. Empty: none.
+    api_key = Setting(str, Secret(""), read=Secret)
+    #: Serve /docs and /openapi.json.
+    api_docs = Setting(bool, True)
+    #: Write mails as .eml files into this folder instead of connecting. For tests.
+    capture_dir = Setting((str, os.PathLike), "", read=os.fspath)
+    #: Hand queued messages to Celery after commit. Without it, run `manage.py authmail_dispatch`.
+    celery = Setting(bool, False)
+    #: The mailer that queued mail leaves by.
+    deliver_using = Setting(str, "default")
+    #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
+    hash_keys = Setting((list, tuple), (), problem=_keys, read=tuple)
+    #: How `django_authmail.logs.Formatter` writes lines.
+    log_format = Setting(str, "text", problem=_one_of("text", "json"))
+    #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
+    log_plain_hash = Setting(bool, False)
+    #: Hand-overs in the background before a message fails.
+    max_attempts = Setting(int, 8, problem=_at_least_one)
+    #: Serve /metrics.
+    metrics_enabled = Setting(bool, False)
+    #: Ask for an API key at /metrics.
+    metrics_require_auth = Setting(bool, False)
+    #: Keys that seal bodies at rest, newest first. Empty: derived from SECRET_KEY and fallbacks.
+    sealing_keys = Setting((list, tuple), (), problem=_keys, read=tuple)
+    #: Longest time that one hand-over may take in the background.
+    send_deadline = Setting(timedelta, timedelta(seconds=45), problem=_positive)
+    #: Log in to a server without TLS. Passwords then cross the network readable.
+    smtp_allow_cleartext_auth = Setting(bool, False)
+    #: PEM file of the authority that signed the mail server's certificate. Empty: the system's.
+    smtp_ca_file = Setting((str, os.PathLike), "", read=os.fspath)
+    #: Log the SMTP dialogue, without AUTH lines and content.
+    smtp_debug = Setting(bool, False)
+    #: Longest time that one hand-over may take while an API caller waits.
+    sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
+    #: Let webhooks go to loopback and private addresses. For tests.
+    webhook_allow_loopback = Setting(bool, False)
+
+    def all(self) -> Iterator[Setting[Any]]:
+        """Yield every setting of the package."""
+        for value in vars(type(self)).values():
+            if isinstance(value, Setting):
+                yield value
+
+    def unknown_names(self) -> list[str]:
+        """Return the AUTHMAIL_* names in the project's settings that this package does not have."""
+        known = {setting.name for setting in self.all()}
+        return sorted(n for n in dir(settings) if n.startswith(PREFIX) and n not in known)
+
+    @property
+    def default_from_email(self) -> str:
+        return str(settings.DEFAULT_FROM_EMAIL)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(code for code, _ in settings.LANGUAGES)
+
+    @property
+    def language_code(self) -> str:
+        return str(settings.LANGUAGE_CODE)
+
+    @property
+    def use_tz(self) -> bool:
+        return bool(settings.USE_TZ)
+
+    @property
+    def email_backend(self) -> str:
+        """EMAIL_BACKEND. Only where the project has no MAILERS: reading it there is an error."""
+        return str(settings.EMAIL_BACKEND)
+
+    @property
+    def email_options(self) -> dict[str, Any]:
+        """The EMAIL_* settings of the SMTP account. Only where the project has no MAILERS."""
+        return {
+            "host": settings.EMAIL_HOST,
+            "port": settings.EMAIL_PORT,
+            "user": settings.EMAIL_HOST_USER,
+            "password": settings.EMAIL_HOST_PASSWORD,
+            "use_tls": bool(settings.EMAIL_USE_TLS),
+            "use_ssl": bool(settings.EMAIL_USE_SSL),
+        }
+
+    @property
+    def mailers(self) -> dict[str, dict[str, Any]] | None:
+        """MAILERS as the project wrote it; None where it has none."""
+        value = getattr(settings, "MAILERS", None)
+        return dict(value) if value else None
+
+    @property
+    def secret_keys(self) -> tuple[Secret, ...]:
+        """SECRET_KEY and its fallbacks, newest first."""
+        return tuple(map(Secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
+
+
+conf = Conf()

@@ -1,0 +1,30 @@
+"""Which optional requirements are installed, and a clear error where one is not."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from django_authmail.exceptions import MissingExtra
+
+
+def installed(module: str) -> bool:
+    """Tell whether `module` could be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent package of a dotted name is missing
+        return False
+
+
+def require(module: str, *, extra: str, why: str) -> ModuleType:
+    """Import `module`, or raise MissingExtra naming the extra that brings it and what needs it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise  # the module is there, something that it needs is not: that is another problem
+        raise MissingExtra(
+            f"{why} needs the package {module.partition('.')[0]!r}, which is not installed; "
+            f"run: pip install 'django-authmail[{extra}]'"
+        ) from None

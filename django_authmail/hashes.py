@@ -1,0 +1,39 @@
+"""Keyed hashes and masks of addresses: what may stand in rows and logs instead of an address."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from django_authmail.conf import conf
+
+
+def mask(address: str) -> str:
+    """Return `h***@example.com` for `hong@example.com`: enough to recognise, too little to use."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}***{at}{domain}"
+
+
+def address_hash(address: str) -> str:
+    """Return the hash that finds one exact address: 64 hex digits, keyed."""
+    return _keyed(b"exact", address)
+
+
+def folded_hash(address: str) -> str:
+    """Return the hash of the mailbox behind an address, for limits: case and +tag do not count."""
+    local, _, domain = address.rpartition("@")
+    return _keyed(b"folded", f"{local.partition('+')[0]}@{domain}".lower())
+
+
+def log_hash(address: str) -> str:
+    """Return the 8 hex digits that log lines show as `to_hash`."""
+    if conf.log_plain_hash:
+        return hashlib.sha256(address.encode()).hexdigest()[:8]
+    return _keyed(b"log", address)[:8]
+
+
+def _keyed(purpose: bytes, value: str) -> str:
+    key = (conf.hash_keys or conf.secret_keys)[0]
+    # The purpose is in the key, so that a hash from a log cannot be looked up in a column.
+    purpose_key = hmac.digest(key.encode(), b"django_authmail.hashes." + purpose, "sha256")
+    return hmac.new(purpose_key, value.encode(), "sha256").hexdigest()

@@ -1,0 +1,175 @@
+"""Which mailer a message goes in by (its door) and which it leaves by (its carrier).
+
+Django 6.1 names mailers in MAILERS; 5.2 and 6.0 have one, in EMAIL_*. This module is the only one
+that knows the difference. On the older versions a MAILERS setting works too, for everything that
+goes through this package.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from django.core import mail
+from django.core.mail.backends import console, dummy, filebased, locmem, smtp
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.module_loading import import_string
+
+from django_authmail.conf import conf
+from django_authmail.exceptions import MailerUnusable
+
+OUR_SMTP = "django_authmail.smtp.EmailBackend"
+OUTBOX = "django_authmail.backends.OutboxBackend"
+_DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+_LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
+
+# A carrier sends what `message()` returns, byte by byte. These and their subclasses do; a backend
+# that reads subject and body instead (an HTTP API's) would send an empty mail.
+_CARRYING = (
+    smtp.EmailBackend,
+    console.EmailBackend,
+    filebased.EmailBackend,
+    locmem.EmailBackend,
+    dummy.EmailBackend,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailerOptions:
+    """What the settings say about one mailer, read without constructing it."""
+
+    backend: str
+    host: str = ""
+    port: int | None = None
+    user: str = ""
+    password: str = field(default="", repr=False)
+    use_tls: bool = False
+    use_ssl: bool = False
+    #: Options as written; empty in EMAIL_* mode.
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def get_mailer(using: str = "default") -> BaseEmailBackend:
+    """Return a new backend object for the mailer `using`.
+
+    Raises:
+        MailerUnusable: there is no mailer of this name.
+    """
+    configured = conf.mailers
+    if configured is None:
+        if using != "default":
+            raise MailerUnusable(
+                f"There is no mailer {using!r}: the project has no MAILERS setting, only EMAIL_*, "
+                "which is the mailer 'default'"
+            )
+        return _only_mailer()
+    if using not in configured:
+        near = get_close_matches(using, configured, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise MailerUnusable(
+            f"There is no mailer {using!r}; MAILERS has {', '.join(map(repr, configured))}{meant}"
+        )
+    if hasattr(mail, "mailers"):
+        return mail.mailers[using]
+    if _testing():
+        # Django before 6.1 replaces EMAIL_BACKEND alone in tests. A test suite must never reach a
+        # real server, so the replacement holds for MAILERS too, as it does on 6.1.
+        return _construct(_LOCMEM, {}, using)
+    entry = configured[using]
+    return _construct(entry.get("BACKEND", _DJANGO_SMTP), entry.get("OPTIONS", {}), using)
+
+
+def carrier(using: str = "") -> BaseEmailBackend:
+    """Return a new backend object that queued mail leaves by; AUTHMAIL_DELIVER_USING by default.
+
+    Raises:
+        MailerUnusable: there is no such mailer, or it cannot carry stored mail.
+    """
+    using = using or conf.deliver_using
+    if problem := carrier_problem(using):
+        raise MailerUnusable(problem)
+    if conf.mailers is None and conf.email_backend in (_DJANGO_SMTP, OUTBOX):
+        # EMAIL_* has one mailer only. Where it queues, the same settings name the server.
+        return _construct(OUR_SMTP, {}, None)
+    return get_mailer(using)
+
+
+def carrier_problem(using: str = "") -> str | None:
+    """Say why the mailer cannot carry queued mail; None when it can. Opens no connection."""
+    using = using or conf.deliver_using
+    try:
+        path = options(using).backend
+    except MailerUnusable as error:
+        return str(error)
+    if path == OUTBOX:
+        if conf.mailers is None:
+            return None
+        return (
+            f"The mailer {using!r} queues mail, so it cannot be what queued mail leaves by; set "
+            "AUTHMAIL_DELIVER_USING to the name of an SMTP mailer"
+        )
+    try:
+        backend = import_string(path)
+    except ImportError as error:
+        return f"The backend {path!r} of the mailer {using!r} cannot be imported: {error}"
+    if not (inspect.isclass(backend) and issubclass(backend, _CARRYING)):
+        return (
+            f"The mailer {using!r} uses {path}, which does not send a message's own bytes; queued "
+            f"mail needs {OUR_SMTP} or one of Django's backends"
+        )
+    return None
+
+
+def options(using: str = "default") -> MailerOptions:
+    """Return what the settings say about the mailer `using`.
+
+    Raises:
+        MailerUnusable: there is no mailer of this name.
+    """
+    configured = conf.mailers
+    if configured is None:
+        if using != "default":
+            get_mailer(using)  # raises with the reason
+        return MailerOptions(backend=conf.email_backend, **conf.email_options)
+    if using not in configured:
+        get_mailer(using)
+    entry = configured[using]
+    given = entry.get("OPTIONS", {})
+    return MailerOptions(
+        backend=entry.get("BACKEND", _DJANGO_SMTP),
+        host=given.get("host") or "",
+        port=given.get("port"),
+        user=given.get("username") or "",
+        password=given.get("password") or "",
+        use_tls=bool(given.get("use_tls")),
+        use_ssl=bool(given.get("use_ssl")),
+        options=given,
+    )
+
+
+def names() -> list[str]:
+    """Return the names of the project's mailers."""
+    configured = conf.mailers
+    return ["default"] if configured is None else list(configured)
+
+
+def _testing() -> bool:
+    return hasattr(mail, "outbox")
+
+
+def _only_mailer() -> BaseEmailBackend:
+    # By path, not by get_connection(), which 6.1 deprecates.
+    return _construct(conf.email_backend, {}, None)
+
+
+def _construct(path: str, given: Mapping[str, Any], alias: str | None) -> BaseEmailBackend:
+    backend: type[BaseEmailBackend] = import_string(path)
+    if hasattr(mail, "mailers"):
+        # `alias` says that this is no deprecated direct construction; None means EMAIL_*.
+        return backend(alias=alias, **given)
+    if path == OUR_SMTP:
+        return backend(alias=alias, **given)
+    return backend(**given)

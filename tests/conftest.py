@@ -1,0 +1,132 @@
+"""Fixtures that more than one test module uses."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.core import mail
+from pytest_django.fixtures import Settings
+
+from django_authmail import tasks
+from example_project.certificates import ServerCertificate, make_certificate
+from tests import smtp_server as servers
+from tests.services import require_service
+from tests.workers import Broker, UseBroker
+
+OUR_BACKEND = "django_authmail.smtp.EmailBackend"
+
+UseMailer = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
+    """A throw-away authority and a certificate for localhost."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def use_mailer(settings: Settings) -> UseMailer:
+    """Make the default mailer a real one: Django's test runner replaces it by locmem."""
+
+    def use(options: dict[str, Any], backend: str = OUR_BACKEND) -> None:
+        # Its mark of a test run; with it, no mailer would reach a server.
+        if hasattr(mail, "outbox"):
+            del mail.outbox
+        if hasattr(mail, "mailers"):
+            settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+            return
+        settings.EMAIL_BACKEND = backend
+        names = {"host": "HOST", "port": "PORT", "username": "HOST_USER"}
+        names |= {"password": "HOST_PASSWORD", "use_tls": "USE_TLS", "use_ssl": "USE_SSL"}
+        names |= {"timeout": "TIMEOUT"}
+        for option, name in names.items():
+            if option in options:
+                setattr(settings, f"EMAIL_{name}", options[option])
+        if "ca_file" in options:
+            settings.AUTHMAIL_SMTP_CA_FILE = options["ca_file"]
+
+    return use
+
+
+@pytest.fixture(autouse=True)
+def _outbox_returns() -> Iterator[None]:
+    """Put the mark of the test run back, where a test used a real mailer."""
+    yield
+    if not hasattr(mail, "outbox"):
+        mail.outbox = []
+
+
+@pytest.fixture
+def smtp_server(
+    certificate: ServerCertificate, use_mailer: UseMailer
+) -> Iterator[servers.SmtpServer]:
+    """A server that wants STARTTLS and a login, and is the default mailer."""
+    with servers.running(certificate) as server:
+        use_mailer(server.options)
+        yield server
+
+
+@pytest.fixture
+def dead_port() -> int:
+    """A loopback port where nothing listens."""
+    return servers.free_port()
+
+
+@pytest.fixture
+def use_broker(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, queue_name: str
+) -> Iterator[UseBroker]:
+    """Make a broker that of the current Celery app, on a queue of this test's own."""
+
+    def use(url: str, options: dict[str, Any] | None = None) -> Celery:
+        app = Celery("authmail-tests", broker=url, set_as_current=True)
+        app.conf.broker_transport_options = options or {}
+        # Another run of the suite may share the broker; its worker must not take our tasks.
+        app.conf.task_default_queue = queue_name
+        app.set_default()
+        settings.AUTHMAIL_CELERY = True
+        monkeypatch.setattr(tasks, "_publisher", tasks._Publisher())
+        return app
+
+    yield use
+    tasks._publisher.close()
+
+
+@pytest.fixture
+def filesystem_broker(tmp_path: Path) -> Broker:
+    """A broker that needs no server, in folders of this test's own."""
+    folder, control = tmp_path / "broker", tmp_path / "control"
+    folder.mkdir()
+    control.mkdir()
+    return Broker(
+        "filesystem://",
+        {
+            "data_folder_in": str(folder),
+            "data_folder_out": str(folder),
+            "control_folder": str(control),
+            "polling_interval": 0.05,
+        },
+    )
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """The URL of a Redis that answers; two runs may share it, so take `queue_name` too."""
+    return require_service("redis")
+
+
+@pytest.fixture
+def rabbitmq_url() -> str:
+    """The URL of a RabbitMQ that answers; two runs may share it, so take `queue_name` too."""
+    return require_service("rabbitmq")
+
+
+@pytest.fixture
+def queue_name() -> str:
+    """A queue that no other test and no other run on the same broker reads."""
+    return f"authmail-test-{uuid.uuid4().hex}"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.guards import envelope_address, header_address, one_line, safe_header
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("a\rb", id="carriage return"),
+        pytest.param("a\nBcc: x@example.com", id="line feed with a header behind it"),
+        pytest.param("a\r\n\r\nbody", id="end of the headers"),
+        pytest.param("a\0b", id="nul"),
+        pytest.param("a\x0bb", id="vertical tab"),
+        pytest.param("a\x85b", id="next line of latin-1"),
+        pytest.param("a\u2028b", id="line separator of unicode"),
+        pytest.param("a\ud800b", id="lone surrogate"),
+    ],
+)
+def test_refuses_what_could_break_a_header(value: str) -> None:
+    with pytest.raises(UnsafeHeader) as caught:
+        safe_header(value, "subject")
+    assert caught.value.field == "subject"
+    assert caught.value.code == "crlf_in_header"
+    assert "subject contains a carriage return" in str(caught.value)
+    # The value is hostile, and it may hold a code: it is in no message.
+    assert "Bcc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "bare", "header"),
+    [
+        ("hong@example.com", "hong@example.com", "hong@example.com"),
+        (
+            "홍길동 <hong@example.com>",
+            "hong@example.com",
+            "홍길동 <hong@example.com>",
+        ),
+        ("Team, Inc <a@example.com>", "a@example.com", '"Team, Inc" <a@example.com>'),
+        ('"Kim \\"K\\"" <k@example.com>', "k@example.com", '"Kim \\"K\\"" <k@example.com>'),
+        ("user@한국.kr", "user@xn--3e0b707e.kr", "user@xn--3e0b707e.kr"),
+        ("user+tag@EXAMPLE.com", "user+tag@example.com", "user+tag@example.com"),
+        ("root@localhost", "root@localhost", "root@localhost"),
+    ],
+)
+def test_takes_addresses_that_smtp_can_carry(value: str, bare: str, header: str) -> None:
+    assert envelope_address(value, "to") == bare
+    assert header_address(value, "to") == header
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        pytest.param("", "name@domain", id="empty"),
+        pytest.param("nobody", "name@domain", id="no domain"),
+        pytest.param("@example.com", "name@domain", id="no local part"),
+        pytest.param("a@", "name@domain", id="nothing behind the at"),
+        pytest.param("홍@example.com", "non-ASCII", id="non-ascii local part"),
+        pytest.param("a b@example.com", "not allowed", id="space"),
+        pytest.param("a@b@example.com", "not allowed", id="two ats"),
+        pytest.param("a..b@example.com", "not allowed", id="empty atom"),
+        pytest.param('"a b"@example.com', "not allowed", id="quoted local part"),
+        pytest.param("a@b, c@d", "not allowed", id="a list"),
+        pytest.param("A <a@b> <c@d>", "one address", id="two mailboxes"),
+        pytest.param("<a@b>, c@d", "one address", id="a list with brackets"),
+        pytest.param("a@-example.com", "domain name", id="label begins with a hyphen"),
+        pytest.param("a@example..com", "domain name", id="empty label"),
+        pytest.param("a@[127.0.0.1]", "literal", id="address literal"),
+        pytest.param("a@exa_mple.com", "domain name", id="underscore"),
+        pytest.param("a" * 65 + "@example.com", "64", id="long local part"),
+        pytest.param("aaaa@" + ".".join(["b" * 60] * 4) + ".example", "254", id="long address"),
+        pytest.param("a@example.com>", "domain name", id="a bracket that closes nothing"),
+    ],
+)
+def test_refuses_what_is_no_address(value: str, problem: str) -> None:
+    with pytest.raises(InvalidAddress) as caught:
+        envelope_address(value, "to")
+    assert problem in str(caught.value)
+    assert caught.value.code == "invalid_recipient"
+
+
+@given(st.text())
+def test_an_address_that_passes_is_one_printable_ascii_word(value: str) -> None:
+    try:
+        address = envelope_address(value, "to")
+    except (InvalidAddress, UnsafeHeader):
+        return
+    assert address.isascii()
+    assert address.isprintable()
+    assert not set(address) & set(' <>,;"()[]\\\t')
+
+
+def test_a_rendered_subject_loses_the_line_end_of_its_template() -> None:
+    assert one_line("  Your code\n", "subject") == "Your code"
+
+
+def test_a_subject_of_two_lines_is_refused() -> None:
+    with pytest.raises(UnsafeHeader):
+        one_line("Your\ncode", "subject")

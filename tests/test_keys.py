@@ -1,0 +1,113 @@
+"""The form of keys, and the command that makes, lists and revokes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_authmail import keys
+from django_authmail.models import ApiKey
+
+
+def test_a_key_has_its_form() -> None:
+    key = keys.generate()
+    assert re.fullmatch(r"am_live_[0-9A-Za-z]{36}", key)
+    assert keys.well_formed(key)
+    assert keys.prefix(key) == key[:14]
+    assert len(keys.digest(key)) == 64
+    assert key not in repr(key)
+
+
+def test_no_two_keys_are_the_same() -> None:
+    assert len({str(keys.generate()) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda key: key[:-1], id="one character less"),
+        pytest.param(lambda key: key + "0", id="one character more"),
+        pytest.param(lambda key: key + "\n", id="a line feed behind it"),
+        pytest.param(lambda key: key[:20] + ("a" if key[20] != "a" else "b") + key[21:], id="typo"),
+        pytest.param(lambda key: key.replace("am_live_", "am_prod_"), id="another start"),
+        pytest.param(lambda key: "", id="nothing"),
+        pytest.param(lambda key: "am_live_" + "é" * 36, id="not ASCII"),
+    ],
+)
+def test_refuses_what_is_no_key(change: Any) -> None:
+    assert not keys.well_formed(change(str(keys.generate())))
+
+
+def _run(*args: str) -> str:
+    out = StringIO()
+    call_command("authmail_key", *args, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+@pytest.mark.django_db
+class TestCommand:
+    def test_prints_a_new_key_once_and_keeps_its_digest(self) -> None:
+        key = _run("create", "--name", "shop").strip()
+        row = ApiKey.objects.get()
+        assert keys.well_formed(key)
+        assert (row.name, row.prefix, row.digest) == ("shop", key[:14], keys.digest(key))
+        assert row.scopes == list(keys.SCOPES)
+        assert row.expires_at is None
+        assert key not in _run("list")
+        assert key not in _run("list", "--json")
+        assert "shop" in _run("list")
+
+    def test_json_has_all_that_a_script_needs(self) -> None:
+        made = json.loads(
+            _run("create", "--name", "x", "--scope", "send:otp", "--expires-days", "30", "--json")
+        )
+        row = ApiKey.objects.get()
+        assert made["id"] == str(row.pk)
+        assert keys.digest(made["key"]) == row.digest
+        assert made["scopes"] == ["send:otp"]
+        assert row.expires_at is not None
+        assert (row.expires_at - row.created_at).days == 30
+        [listed] = json.loads(_run("list", "--json"))
+        assert listed == {name: value for name, value in made.items() if name != "key"}
+
+    @pytest.mark.parametrize(
+        ("args", "error"),
+        [
+            (["--name", ""], "--name must have 1 to 100 characters"),
+            (["--name", "x", "--scope", "send:opt"], "Did you mean 'send:otp'?"),
+            (["--name", "x", "--expires-days", "0"], "--expires-days must be 1 or more"),
+            ([], "--name"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(self, args: list[str], error: str) -> None:
+        with pytest.raises(CommandError, match=re.escape(error)):
+            _run("create", *args)
+        assert not ApiKey.objects.exists()
+
+    @pytest.mark.parametrize("by", ["prefix", "id", "key"])
+    def test_revokes(self, by: str) -> None:
+        key = _run("create", "--name", "shop").strip()
+        row = ApiKey.objects.get()
+        given = {"prefix": row.prefix + "…", "id": str(row.pk), "key": key}[by]
+        assert "is revoked" in _run("revoke", given)
+        row.refresh_from_db()
+        assert row.revoked_at is not None
+        first = row.revoked_at
+        assert "was revoked before" in _run("revoke", given)
+        row.refresh_from_db()
+        assert row.revoked_at == first
+        assert "revoked" in _run("list")
+
+    def test_refuses_to_guess_which_key_is_meant(self) -> None:
+        for name in "ab":
+            ApiKey.objects.create(name=name, prefix="am_live_abcdef", digest=name)
+        with pytest.raises(CommandError, match="2 keys begin with this"):
+            _run("revoke", "am_live_abc")
+        with pytest.raises(CommandError, match="No key has this prefix"):
+            _run("revoke", "am_live_")
+        assert not ApiKey.objects.exclude(revoked_at=None).exists()
