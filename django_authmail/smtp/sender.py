@@ -1,0 +1,169 @@
+"""Send mail through one SMTP account, with neither Django settings nor a database.
+
+>>> from django_authmail import SmtpConfig, SmtpSender
+>>> SmtpConfig(host="smtp.example.com", user="team@example.com", password="app-password").sender
+'team@example.com'
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.message import AuthMessage, Envelope
+from django_authmail.metrics import sending
+from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, SendResult
+from django_authmail.plaintext import text_of
+from django_authmail.smtp.config import SmtpConfig
+from django_authmail.smtp.dialogue import Connection, Deadline, open_connection
+from django_authmail.smtp.errors import SmtpFailure, failure_of
+
+
+class SmtpSender:
+    """Sends through `config`'s account. Thread-safe: each hand-over has its own connection.
+
+    `max_retries` further attempts are made, with the same Message-ID, where the server surely
+    did not take the message and may do so later; before the n-th, `backoff_seconds[n]` seconds
+    (the last one from then on). The default is none: retries over time belong to the outbox.
+    """
+
+    def __init__(
+        self,
+        config: SmtpConfig,
+        max_retries: int = 0,
+        backoff_seconds: Sequence[float] = (1, 5, 25),
+    ) -> None:
+        if max_retries < 0 or (max_retries and not backoff_seconds):
+            raise ImproperlyConfigured("max_retries must be 0 or more, with a backoff_seconds each")
+        self.config = config
+        self.max_retries = max_retries
+        self.backoff_seconds = tuple(backoff_seconds)
+
+    def send(
+        self,
+        to: str | Iterable[str],
+        subject: str,
+        html_body: str,
+        text_body: str | None = None,
+        cc: Iterable[str] | None = None,
+        bcc: Iterable[str] | None = None,
+    ) -> SendResult:
+        """Send one mail and return its result, which is true when it was accepted.
+
+        Without `text_body`, a text part is made from the HTML. Refusals, failures and unsafe
+        values are results; only a sender without a From address raises (ImproperlyConfigured).
+        """
+        if not self.config.sender:
+            raise ImproperlyConfigured(
+                "SmtpConfig has no From address: give from_addr, or a user that is an address"
+            )
+        try:
+            message = AuthMessage(
+                to=(to,) if isinstance(to, str) else tuple(to),
+                cc=tuple(cc or ()),
+                bcc=tuple(bcc or ()),
+                subject=subject,
+                text_body=text_of(html_body) if text_body is None else text_body,
+                html_body=html_body,
+                from_email=self.config.sender,
+            )
+        except UnsafeHeader as error:
+            return _refused_here(ErrorCode.CRLF_IN_HEADER, Reason.CRLF_IN_HEADER, error)
+        except InvalidAddress as error:
+            return _refused_here(ErrorCode.RECIPIENT_REFUSED, Reason.BAD_RECIPIENT, error)
+        return self.deliver(message.envelope, message.as_bytes(), message.message_id)
+
+    def deliver(
+        self,
+        envelope: Envelope,
+        content: bytes,
+        message_id: str,
+        *,
+        deadline_seconds: float | None = None,
+    ) -> SendResult:
+        """Hand over finished bytes and return the result; never raises for what a server does.
+
+        `deadline_seconds` bounds each attempt, whatever the server does; by default the
+        configuration's.
+        """
+        seconds = deadline_seconds or self.config.deadline
+        number = 1
+        while True:
+            result = attempt(self.config, envelope, content, message_id, seconds)
+            result = replace(result, attempts=number)
+            failure = result.failure
+            if failure is None or failure.retry is not Retry.LATER or number > self.max_retries:
+                return result
+            time.sleep(self.backoff_seconds[min(number, len(self.backoff_seconds)) - 1])
+            number += 1
+
+
+def attempt(
+    config: SmtpConfig,
+    envelope: Envelope,
+    content: bytes,
+    message_id: str,
+    deadline_seconds: float,
+    connection: Connection | None = None,
+) -> SendResult:
+    """Make one counted and timed attempt, on `connection` or on one of its own."""
+    started = time.monotonic()
+    with sending() as record:
+        if config.capture_dir:
+            result = _capture(config.capture_dir, envelope, content, message_id)
+        else:
+            result = _hand_over(
+                config, envelope, content, message_id, Deadline(deadline_seconds), connection
+            )
+        record(result)
+    return replace(result, duration_seconds=time.monotonic() - started)
+
+
+def _hand_over(
+    config: SmtpConfig,
+    envelope: Envelope,
+    content: bytes,
+    message_id: str,
+    deadline: Deadline,
+    connection: Connection | None,
+) -> SendResult:
+    own = connection is None
+    try:
+        if connection is None:
+            connection = open_connection(config, deadline)
+        else:
+            connection.set_deadline(deadline)
+        result = connection.transact(envelope, content, message_id)
+    except (OSError, SmtpFailure) as error:
+        if connection is not None:
+            connection.abort()
+        return SendResult(message_id=message_id, failure=failure_of(error))
+    if own:
+        connection.close()
+    return result
+
+
+def _capture(folder: str, envelope: Envelope, content: bytes, message_id: str) -> SendResult:
+    # A Message-ID may come from a caller: only what cannot leave the folder becomes its name.
+    name = "".join(c if c.isalnum() or c in "-_.@" else "_" for c in message_id.strip("<>"))
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / f"{name.lstrip('.') or 'message'}.eml").write_bytes(content)
+    return SendResult(
+        message_id=message_id,
+        accepted=envelope.recipients,
+        reply=Reply(code=250, text="captured"),
+        provider_id="captured",
+    )
+
+
+def _refused_here(error_code: ErrorCode, reason: Reason, error: Exception) -> SendResult:
+    return SendResult(
+        message_id="",
+        failure=Failure(error_code=error_code, reason=reason, retry=Retry.NEVER, detail=str(error)),
+    )

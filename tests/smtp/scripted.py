@@ -1,0 +1,91 @@
+"""A server that follows a script instead of RFC 5321: for everything a good server never does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+#: What the server does with a connection. `read` returns the next line that the client sent.
+Script = Callable[["Peer"], None]
+
+
+class Hangup(Exception):
+    """The client closed the connection."""
+
+
+@dataclass
+class Peer:
+    sock: socket.socket
+    lines: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+    _buffer: bytes = b""
+
+    def say(self, octets: bytes) -> None:
+        self.sock.sendall(octets)
+
+    def read(self) -> str:
+        while b"\r\n" not in self._buffer:
+            octets = self.sock.recv(4096)
+            if not octets:
+                raise Hangup
+            self._buffer += octets
+        line, self._buffer = self._buffer.split(b"\r\n", 1)
+        self.lines.append(line.decode())
+        return self.lines[-1]
+
+    def until(self, reply: bytes, verb: str) -> None:
+        """Answer `reply` to everything before a line that begins with `verb`."""
+        while not self.read().startswith(verb):
+            self.say(reply)
+
+    def content(self) -> None:
+        """Read the content up to its final dot."""
+        while self.read() != ".":
+            pass
+
+
+@dataclass
+class Scripted:
+    port: int
+    #: What each connection's client said, in the order of the connections.
+    peers: list[Peer] = field(default_factory=list)
+
+
+@contextmanager
+def scripted(*scripts: Script) -> Iterator[Scripted]:
+    """Serve one connection after the other, each by the next script; the last one repeats."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Scripted(port=listener.getsockname()[1])
+    stop = threading.Event()
+
+    def serve() -> None:
+        number = 0
+        while not stop.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            script = scripts[min(number, len(scripts) - 1)]
+            number += 1
+            with sock:
+                peer = Peer(sock, stop=stop)
+                server.peers.append(peer)
+                try:
+                    script(peer)
+                except (Hangup, OSError):
+                    continue
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for peer in server.peers:
+            peer.sock.close()
+        thread.join(10)
