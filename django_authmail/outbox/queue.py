@@ -1,0 +1,300 @@
+"""The verbs that change a message: the only code that writes its state.
+
+                     submit(lease=…)
+                   ┌──────────────────┐
+    submit         │                  ▼
+   ───────► queued ──── claim ───► sending ──┬─ settle ─► accepted
+              ▲  │                  │  │     ├─ settle ─► partially_accepted
+              │  │                  │  │     ├─ settle ─► failed
+              │  └─ drop ► expired  │  │     └─ settle ─► unknown
+              │              ▲      │  │
+              │              └ drop ┘  │
+              └── settle (deferred) ───┘
+
+A claim is a lease: a token, and an end in `due_at`. A row whose lease has ended is due again, and
+whoever claims it then takes it over; the worker that lost it cannot settle. What such a row's
+outcome was, nobody knows: the server may have taken the message (`OnUnknown` decides).
+
+Final states are final: the sealed body is gone, and nothing claims the row again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from django.db import connections, router, transaction
+
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.exceptions import LeaseLost, SealBroken
+from django_authmail.hashes import log_hash
+from django_authmail.logs import log_event
+from django_authmail.message import AuthMessage, OnUnknown
+from django_authmail.models import Message, Recipient, State
+from django_authmail.outbox import body, rows
+from django_authmail.outbox.lease import LEASE_MARGIN, Claim, claim_of
+from django_authmail.outbox.retry import next_delay
+from django_authmail.outcomes import (
+    ErrorCode,
+    Failure,
+    Reason,
+    Retry,
+    SendResult,
+)
+from django_authmail.signals import message_changed, message_queued
+
+logger = logging.getLogger(__name__)
+
+#: Messages that lose their use within this are tried again in seconds rather than minutes.
+URGENT = timedelta(hours=1)
+
+
+def submit(
+    message: AuthMessage,
+    *,
+    owner: str = "site",
+    request_id: str = "",
+) -> Message:
+    """Record `message` for sending in the background and return its row.
+
+    Call it inside the transaction of what caused the mail: if that is rolled back, no mail leaves.
+    """
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        row, _ = rows.insert(message, using, owner=owner, request_id=request_id, lease=None)
+        _announce(row, using, to=message.envelope.recipients[0])
+        transaction.on_commit(lambda: message_queued.send_robust(Message, id=row.id), using=using)
+    return row
+
+
+def submit_claimed(
+    message: AuthMessage, *, owner: str = "site", request_id: str = ""
+) -> tuple[Message, Claim]:
+    """Record `message` as being sent by the caller, and return its row and claim.
+
+    The row is committed before this returns: were the process to die in the middle of the
+    hand-over, the row would say so. Raises RuntimeError inside a transaction.
+    """
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using, durable=True):
+        row, content = rows.insert(
+            message, using, owner=owner, request_id=request_id, lease=conf.sync_deadline
+        )
+    return row, claim_of(row, message.envelope, content, row.created_at)
+
+
+def claim(id: uuid.UUID) -> Claim | None:
+    """Claim one message if it is due; None if it is not, or another worker has it."""
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        row = Message.objects.using(using).filter(id=id, due_at__lte=db_now(using)).first()
+        return _take(row, using) if row is not None else None
+
+
+def claim_due(limit: int) -> list[Claim]:
+    """Claim up to `limit` due messages, the longest due first."""
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        due = Message.objects.using(using).filter(due_at__lte=db_now(using)).order_by("due_at")
+        if connections[using].features.has_select_for_update_skip_locked:
+            # Workers pass each other instead of queueing for the same row.
+            due = due.select_for_update(skip_locked=True)
+        return [taken for row in due[:limit] if (taken := _take(row, using)) is not None]
+
+
+def settle(
+    claim: Claim,
+    result: SendResult,
+    *,
+    carrier: str,
+    final: bool = False,
+    resend_now: bool = False,
+) -> Message:
+    """Record the outcome of a hand-over and return the row.
+
+    With `final`, nothing is tried again later: a caller waits for the answer and gets it now. With
+    `resend_now`, a message whose outcome is unknown and whose policy is to resend stays claimed,
+    in the state `sending`, and the caller hands it over once more.
+
+    Raises:
+        LeaseLost: the lease ended and another worker took the message over. Nothing is written.
+    """
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        now = db_now(using)
+        row = Message.objects.using(using).select_for_update().get(id=claim.id)
+        if row.lease != claim.lease:
+            raise LeaseLost(f"message {claim.id} was taken over by another worker")
+        failure = result.failure
+        # A carrier that cannot work says nothing about the message: no attempt is counted.
+        counted = final or failure is None or failure.retry is not Retry.CARRIER
+        row.attempt_count += counted
+        may_retry = not final and (not counted or row.attempt_count < conf.max_attempts)
+        rows.settle_recipients(row, claim.envelope, result, may_retry)
+        pending = row.recipients.filter(state=Recipient.State.PENDING).exists()
+        if failure is not None and failure.retry is Retry.UNKNOWN:
+            _settle_unknown(row, now, failure, final, resend_now)
+        elif pending:
+            _defer(row, now, _why_pending(result))
+        else:
+            _finish(row, now, rows.end_state(row), failure)
+        if result.sent:
+            row.provider_id = result.provider_id[:255]
+            row.accepted_at = now
+        rows.record_attempt(row, claim, result, carrier)
+        row.save()
+        _announce(
+            row,
+            using,
+            to=claim.envelope.recipients[0],
+            duration_ms=round(result.duration_seconds * 1000),
+        )
+    return row
+
+
+def drop(claim: Claim, failure: Failure, state: State) -> Message:
+    """End a claimed message without a hand-over: it is too late, or its body cannot be opened.
+
+    Raises:
+        LeaseLost: another worker took the message over.
+    """
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        row = Message.objects.using(using).select_for_update().get(id=claim.id)
+        if row.lease != claim.lease:
+            raise LeaseLost(f"message {claim.id} was taken over by another worker")
+        _finish(row, db_now(using), state, failure)
+        row.save()
+        _announce(row, using, to=claim.envelope.recipients[0])
+    return row
+
+
+# -- claiming -------------------------------------------------------------------------------
+
+
+def _take(row: Message, using: str) -> Claim | None:
+    now = db_now(using)
+    lease = uuid.uuid4()
+    # Compare and swap: of two workers that read the same row, one finds it unchanged.
+    unchanged = Message.objects.using(using).filter(
+        id=row.id, state=row.state, due_at=row.due_at, lease=row.lease
+    )
+    if not unchanged.update(
+        state=State.SENDING, lease=lease, due_at=now + conf.send_deadline + LEASE_MARGIN
+    ):
+        return None
+    abandoned = row.state == State.SENDING
+    row.refresh_from_db(using=using)
+    try:
+        envelope, content = body.unpack(row.id, bytes(row.sealed or b""))
+    except SealBroken as error:
+        failure = Failure(
+            error_code=ErrorCode.UNKNOWN,
+            reason=Reason.SEAL_BROKEN,
+            retry=Retry.NEVER,
+            detail=str(error),
+        )
+        _finish(row, now, State.FAILED, failure)
+        row.save()
+        _announce(row, using)
+        return None
+    claim = claim_of(row, rows.pending_only(row, envelope), content, now)
+    return _resume(row, claim, now, using) if abandoned else claim
+
+
+def _resume(row: Message, claim: Claim, now: datetime, using: str) -> Claim | None:
+    """Take over from a worker that died while sending: the outcome of its attempt is unknown."""
+    lost = SendResult(
+        message_id=row.message_id,
+        failure=Failure(
+            error_code=ErrorCode.UNKNOWN,
+            reason=Reason.OUTCOME_UNKNOWN,
+            retry=Retry.UNKNOWN,
+            detail="the process that was sending it ended",
+        ),
+    )
+    row.attempt_count += 1
+    rows.record_attempt(row, claim, lost, carrier="")
+    if row.on_unknown == OnUnknown.RESEND and not row.resend_count:
+        row.resend_count += 1
+        row.save()
+        return replace(claim, attempt=row.attempt_count + 1)
+    _finish(row, now, State.UNKNOWN, lost.failure)
+    row.save()
+    _announce(row, using, to=claim.envelope.recipients[0])
+    return None
+
+
+# -- settling -------------------------------------------------------------------------------
+
+
+def _why_pending(result: SendResult) -> Failure:
+    failures = [refusal.failure for refusal in result.refused] + (
+        [result.failure] if result.failure else []
+    )
+    return next(f for f in failures if f.retry in (Retry.LATER, Retry.CARRIER))
+
+
+def _settle_unknown(
+    row: Message, now: datetime, failure: Failure, final: bool, resend_now: bool
+) -> None:
+    may_resend = row.on_unknown == OnUnknown.RESEND and not row.resend_count
+    if not may_resend or (final and not resend_now):
+        _finish(row, now, State.UNKNOWN, failure)
+        return
+    row.resend_count += 1
+    row.error_code, row.reason = failure.error_code, failure.reason
+    if resend_now:
+        row.due_at = now + conf.sync_deadline + LEASE_MARGIN
+    else:
+        row.state, row.lease, row.due_at = State.QUEUED, None, now
+
+
+def _defer(row: Message, now: datetime, failure: Failure) -> None:
+    urgent = row.expires_at is not None and row.expires_at - row.created_at <= URGENT
+    delay = next_delay(
+        failure,
+        attempt=max(row.attempt_count, 1),
+        urgent=urgent,
+        jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
+    )
+    row.state, row.lease = State.QUEUED, None
+    row.due_at = now + delay
+    if row.expires_at is not None:
+        # Not past its end: an expired message shall say so in time.
+        row.due_at = min(row.due_at, row.expires_at)
+    row.error_code, row.reason = failure.error_code, failure.reason
+
+
+def _finish(row: Message, now: datetime, state: State, failure: Failure | None) -> None:
+    row.state, row.lease, row.due_at = state, None, None
+    # The one line that keeps the promise: what is final has no body.
+    row.sealed = None
+    row.settled_at = now
+    row.error_code = failure.error_code if failure else ""
+    row.reason = failure.reason if failure else ""
+    end = Recipient.State.UNKNOWN if state == State.UNKNOWN else Recipient.State.UNSENT
+    row.recipients.filter(state=Recipient.State.PENDING).update(state=end)
+
+
+def _announce(row: Message, using: str, *, to: str = "", duration_ms: int | None = None) -> None:
+    event = {"kind": row.kind, "error_code": str(row.error_code)}
+    id, state = row.id, str(row.state)
+    line = {
+        "message_id": row.message_id,
+        "reason": str(row.reason),
+        "attempt": row.attempt_count,
+        "duration_ms": duration_ms,
+        "request_id": row.request_id,
+        "to_hash": log_hash(to) if to else "",
+    }
+
+    def after_commit() -> None:
+        log_event(logger, id=id, state=state, **event, **line)
+        message_changed.send_robust(Message, id=id, state=state, **event)
+
+    transaction.on_commit(after_commit, using=using)

@@ -1,0 +1,162 @@
+"""The Celery skin: each task a few lines over `dispatch`, and the seam that publishes.
+
+A task carries a row's id and nothing else. Tasks are acknowledged early and never retried by
+Celery: a lost one is found by the sweep, a repeated one finds nothing to claim.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from django_authmail import dispatch
+from django_authmail.conf import conf
+from django_authmail.extras import installed, require
+from django_authmail.signals import message_queued
+
+if TYPE_CHECKING:
+    from kombu import Connection
+
+logger = logging.getLogger(__name__)
+
+DISPATCH = "authmail.dispatch_message"
+SWEEP = "authmail.sweep"
+
+#: Seconds that a request waits for its task to be published, at most, and how long a broker that
+#: did not take one is then left alone.
+PUBLISH_WAIT = 0.15
+BROKER_PAUSE = 5.0
+#: Seconds for each step of the publishing thread, which nobody waits for.
+SOCKET_TIMEOUT = 1.0
+#: Messages that one sweep sends, so that a task ends before the next ones pile up behind it.
+SWEEP_LIMIT = 50
+
+if installed("celery"):
+    from celery import current_app, shared_task
+
+    _OPTIONS: dict[str, Any] = {"ignore_result": True, "acks_late": False, "max_retries": 0}
+
+    @shared_task(name=DISPATCH, **_OPTIONS)
+    def dispatch_message(id: str) -> None:
+        """Send one message, if it is still due."""
+        dispatch.dispatch_one(uuid.UUID(id))
+
+    @shared_task(name=SWEEP, **_OPTIONS)
+    def sweep() -> int:
+        """Send what is due and was not sent: its task was lost, or its worker died."""
+        return dispatch.dispatch_due(SWEEP_LIMIT)
+
+
+def connect() -> None:
+    """Publish a task for each message that is queued, where AUTHMAIL_CELERY says so."""
+    message_queued.connect(_publish_queued, dispatch_uid="django_authmail.tasks")
+
+
+def broker_url() -> str | None:
+    """Return the broker of the project's Celery app; None without Celery. Connects to nothing."""
+    if not installed("celery"):
+        return None
+    url = current_app.conf.broker_url
+    return str(url) if url else None
+
+
+def _publish_queued(sender: object, id: uuid.UUID, **extra: Any) -> None:
+    if conf.celery:
+        _publisher.publish(id)
+
+
+class _Publisher:
+    """Publishes from a thread of its own, so that no broker can make a request wait.
+
+    A broker can hang in more ways than its client library has timeouts for. The request waits for
+    the thread a moment, and then goes on: the row is the truth, and the sweep finds it.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[uuid.UUID, threading.Event] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None
+        self._down_until = 0.0
+
+    def publish(self, id: uuid.UUID) -> None:
+        if time.monotonic() < self._down_until:
+            return
+        require("celery", extra="celery", why="AUTHMAIL_CELERY")
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="authmail-publisher", daemon=True
+                )
+                self._thread.start()
+        done = threading.Event()
+        self._jobs.put((id, done))
+        if not done.wait(PUBLISH_WAIT):
+            self._mark_down(id, "no answer in time")
+
+    def close(self) -> None:
+        """End the thread and its connection."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join(10)
+            self._thread = None
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            id, done = job
+            try:
+                if self._connection is None:
+                    self._connection = _connection()
+                dispatch_message.apply_async((str(id),), connection=self._connection, retry=False)
+                # Late is not down: the first task of a process waits for its imports.
+                self._down_until = 0.0
+            except Exception as error:
+                # Only the class: the text of a connection error may hold the broker's password.
+                self._mark_down(id, type(error).__name__)
+                self._drop_connection()
+            finally:
+                done.set()
+        self._drop_connection()
+
+    def _mark_down(self, id: uuid.UUID, why: str) -> None:
+        self._down_until = time.monotonic() + BROKER_PAUSE
+        logger.warning("email.broker_down id=%s why=%s pause_s=%s", id, why, BROKER_PAUSE)
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.collect(socket_timeout=SOCKET_TIMEOUT)
+            self._connection = None
+
+
+_publisher = _Publisher()
+
+
+def _after_fork() -> None:
+    # The child has neither the thread nor a share in its connection.
+    global _publisher
+    _publisher = _Publisher()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _connection() -> Connection:
+    options = dict(current_app.conf.broker_transport_options or {})
+    options.update(
+        max_retries=0,
+        interval_start=0,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=SOCKET_TIMEOUT,
+        read_timeout=SOCKET_TIMEOUT,
+        write_timeout=SOCKET_TIMEOUT,
+    )
+    connection: Connection = current_app.connection_for_write(
+        connect_timeout=SOCKET_TIMEOUT, transport_options=options
+    )
+    return connection

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from django_authmail import outbox, tasks
+from django_authmail.models import Message
+from tests import smtp_server as servers
+from tests.outbox.factories import CODE, auth_message
+from tests.workers import Broker, UseBroker, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("broker", ["filesystem", "redis", "rabbitmq"])
+def test_a_worker_sends_what_was_queued(
+    broker: str,
+    use_broker: UseBroker,
+    smtp_server: servers.SmtpServer,
+    request: pytest.FixtureRequest,
+) -> None:
+    if broker == "filesystem":
+        app = use_broker(*request.getfixturevalue("filesystem_broker"))
+    else:
+        app = use_broker(request.getfixturevalue(f"{broker}_url"))
+    before = outbox.submit(auth_message())
+    with worker(app, smtp_server):
+        assert smtp_server.wait_for(1)
+        outbox.submit(auth_message(to=("second@example.com",)))
+        assert smtp_server.wait_for(2)
+    assert set(Message.objects.values_list("state", flat=True)) == {"accepted"}
+    assert before.attempts.count() == 1
+    assert sorted(m.recipients for m in smtp_server.mails) == [
+        ["hong@example.com"],
+        ["second@example.com"],
+    ]
+
+
+def test_a_task_carries_the_row_s_id_and_nothing_else(
+    use_broker: UseBroker, filesystem_broker: Broker
+) -> None:
+    use_broker(*filesystem_broker)
+    row = outbox.submit(auth_message())
+    [file] = filesystem_broker.folder.iterdir()
+    payload = json.loads(file.read_text())
+    [args, kwargs, _] = json.loads(base64.b64decode(payload["body"]))
+    assert (args, kwargs) == ([str(row.id)], {})
+    text = file.read_text() + base64.b64decode(payload["body"]).decode()
+    for secret in (CODE, "hong@", "Your code"):
+        assert secret not in text
+
+
+def silent_port() -> tuple[socket.socket, int]:
+    """Return a listener that accepts (the kernel does) and never says a word."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+@pytest.mark.parametrize("state", ["dead", "silent"])
+def test_a_broker_that_is_down_costs_little_and_loses_nothing(
+    scheme: str,
+    state: str,
+    use_broker: UseBroker,
+    smtp_server: servers.SmtpServer,
+    dead_port: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener, port = silent_port()
+    with listener:
+        if state == "dead":
+            port = dead_port
+        use_broker(f"{scheme}://user:broker-password@127.0.0.1:{port}//")
+        started = time.monotonic()
+        row = outbox.submit(auth_message())
+        # With room for a busy machine: without care it is up to 25 s, each time.
+        assert time.monotonic() - started < 1
+        outbox.submit(auth_message())
+    # The second found it marked as down, and did not try.
+    assert caplog.text.count("email.broker_down") == 1
+    assert "broker-password" not in caplog.text
+    row.refresh_from_db()
+    assert row.state == "queued"
+    tasks.sweep()
+    assert set(Message.objects.values_list("state", flat=True)) == {"accepted"}
+    assert len(smtp_server.mails) == 2
+
+
+def test_a_lost_task_is_found_by_the_sweep(
+    use_broker: UseBroker, smtp_server: servers.SmtpServer
+) -> None:
+    use_broker("memory://")
+    outbox.submit(auth_message())  # no worker ever runs
+    assert tasks.sweep() == 1
+    assert tasks.sweep() == 0
+    assert len(smtp_server.mails) == 1
+
+
+def test_a_task_that_comes_twice_sends_once(
+    use_broker: UseBroker, smtp_server: servers.SmtpServer
+) -> None:
+    use_broker("memory://")
+    row = outbox.submit(auth_message())
+    tasks.dispatch_message(str(row.id))
+    tasks.dispatch_message(str(row.id))
+    assert len(smtp_server.mails) == 1
+
+
+def test_nothing_is_published_unless_the_project_says_so(
+    use_broker: UseBroker, settings: Any, dead_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    use_broker(f"redis://127.0.0.1:{dead_port}/0")
+    settings.AUTHMAIL_CELERY = False
+    outbox.submit(auth_message())
+    assert "broker_down" not in caplog.text
+
+
+def test_celery_never_retries_or_keeps_a_result(use_broker: UseBroker) -> None:
+    for task in (tasks.dispatch_message, tasks.sweep):
+        assert task.ignore_result
+        assert not task.acks_late
+        assert task.max_retries == 0
+    assert (tasks.dispatch_message.name, tasks.sweep.name) == (
+        "authmail.dispatch_message",
+        "authmail.sweep",
+    )
+
+
+def test_names_the_broker_without_connecting(use_broker: UseBroker, dead_port: int) -> None:
+    use_broker(f"redis://127.0.0.1:{dead_port}/0")
+    assert tasks.broker_url() == f"redis://127.0.0.1:{dead_port}/0"
