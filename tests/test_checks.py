@@ -1,0 +1,608 @@
+"""Every check: its id, what it says, what it says to do, and that `manage.py check` asks it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.core import checks
+from django.core.checks.registry import registry
+from django.db import connections
+from pytest_django.fixtures import Settings
+
+from django_authmail import checks as ours
+
+OUR_BACKEND = "django_authmail.smtp.EmailBackend"
+GOOD = {
+    "host": "smtp.example.com",
+    "port": 587,
+    "username": "sender@example.com",
+    "password": "not-a-real-password",
+    "use_tls": True,
+}
+LONG_KEY = "k" * 32
+HOST, PORT, USER, PASSWORD, TLS, SSL = (
+    f'MAILERS[\'default\']["OPTIONS"]["{option}"]'
+    for option in ("host", "port", "username", "password", "use_tls", "use_ssl")
+)
+
+Mailer = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _a_good_project(settings: Settings, mailer: Mailer) -> None:
+    mailer()
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
+    settings.AUTHMAIL_API_DOCS = False
+
+
+@pytest.fixture
+def mailer(settings: Settings) -> Mailer:
+    """Write MAILERS; the same setting works on every Django for what goes through this package."""
+
+    def write(backend: str = OUR_BACKEND, alias: str = "default", **changes: Any) -> None:
+        options = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
+        others = {} if alias == "default" else settings.MAILERS
+        settings.MAILERS = {**others, alias: {"BACKEND": backend, "OPTIONS": options}}
+
+    return write
+
+
+def found(*, deploy: bool = False) -> dict[str, checks.CheckMessage]:
+    """Run our checks and return what they say, by id. One message for each id at most."""
+    messages = checks.run_checks(tags=[ours.TAG], include_deployment_checks=deploy)
+    by_id = {str(message.id).removeprefix("authmail."): message for message in messages}
+    assert len(by_id) == len(messages), messages
+    return by_id
+
+
+def expect(
+    number: str, message: str, hint: str, *, deploy: bool = False, others: tuple[str, ...] = ()
+) -> None:
+    messages = found(deploy=deploy)
+    assert messages.keys() == {number, *others}
+    assert messages[number].msg == message
+    assert messages[number].hint == hint
+    assert messages[number].is_serious() == number.startswith("E")
+
+
+def test_a_good_project_gets_no_message() -> None:
+    assert found() == {}
+
+
+def test_a_good_project_gets_no_message_when_deployed(sqlite_options: dict[str, Any]) -> None:
+    sqlite_options["transaction_mode"] = "IMMEDIATE"
+    assert found(deploy=True) == {}
+
+
+# -- Settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "default"),
+    [
+        ("AUTHMAIL_API_KEY", 5, "must be str, not int", "Secret('')"),
+        ("AUTHMAIL_CELERY", "yes", "must be bool, not str", "False"),
+        ("AUTHMAIL_DELIVER_USING", ["a"], "must be str, not list", "'default'"),
+        ("AUTHMAIL_LOG_FORMAT", "xml", "must be one of 'text', 'json'", "'text'"),
+        ("AUTHMAIL_MAX_ATTEMPTS", 0, "must be 1 or more", "8"),
+        ("AUTHMAIL_MAX_ATTEMPTS", True, "must be int, not bool", "8"),
+        (
+            "AUTHMAIL_SEND_DEADLINE",
+            45,
+            "must be timedelta, not int",
+            repr(timedelta(seconds=45)),
+        ),
+        (
+            "AUTHMAIL_SYNC_DEADLINE",
+            timedelta(0),
+            "must be longer than zero",
+            repr(timedelta(seconds=8)),
+        ),
+        (
+            "AUTHMAIL_SEALING_KEYS",
+            ["short"],
+            "must hold strings of at least 32 characters, newest first",
+            "()",
+        ),
+    ],
+)
+def test_e001_a_wrong_type_or_range(
+    settings: Settings, name: str, value: object, message: str, default: str
+) -> None:
+    setattr(settings, name, value)
+    expect(
+        "E001",
+        f"{name} {message}.",
+        f"Correct it, or remove it to get the default, {default}.",
+    )
+
+
+def test_w001_an_unknown_name_with_the_nearest_one(settings: Settings) -> None:
+    settings.AUTHMAIL_API_KEYS = LONG_KEY
+    expect(
+        "W001",
+        "There is no setting AUTHMAIL_API_KEYS; it has no effect.",
+        "Did you mean AUTHMAIL_API_KEY?",
+    )
+
+
+def test_w001_an_unknown_name_that_is_near_to_none(settings: Settings) -> None:
+    settings.AUTHMAIL_XYZZY = 1
+    expect("W001", "There is no setting AUTHMAIL_XYZZY; it has no effect.", "Remove it.")
+
+
+SHORT_KEY = "AUTHMAIL_API_KEY has less than 32 characters: it can be guessed."
+SHORT_KEY_HINT = (
+    "Make one with: python -c 'import secrets; print(secrets.token_hex(32))'. Or leave it empty "
+    "and use keys of `manage.py authmail_key create`."
+)
+
+
+def test_w002_a_short_key(settings: Settings) -> None:
+    settings.AUTHMAIL_API_KEY = LONG_KEY[1:]
+    expect("W002", SHORT_KEY, SHORT_KEY_HINT)
+    settings.AUTHMAIL_API_KEY = LONG_KEY
+    assert found() == {}
+
+
+def test_e101_a_short_key_when_deployed(settings: Settings, immediate: None) -> None:
+    settings.AUTHMAIL_API_KEY = LONG_KEY[1:]
+    expect("E101", SHORT_KEY, SHORT_KEY_HINT, deploy=True, others=("W002",))
+
+
+def test_e010_no_time_zones(settings: Settings) -> None:
+    settings.USE_TZ = False
+    expect(
+        "E010",
+        "USE_TZ is False: due times and leases would be compared with local times.",
+        "Set USE_TZ = True. Pages may still show local time, by TIME_ZONE.",
+    )
+
+
+# -- From ----------------------------------------------------------------------------------------
+
+FROM_HINT = 'Set DEFAULT_FROM_EMAIL = "Your service <no-reply@your-domain.example>".'
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "webmaster@localhost",
+            "DEFAULT_FROM_EMAIL is not set: mails would be from webmaster@localhost.",
+        ),
+        (
+            "",
+            "DEFAULT_FROM_EMAIL is not a usable email address: it needs the form name@domain.",
+        ),
+        (
+            "Example",
+            "DEFAULT_FROM_EMAIL is not a usable email address: it needs the form name@domain.",
+        ),
+        (
+            "Example <no-reply@exa mple.com>",
+            "DEFAULT_FROM_EMAIL is not a usable email address: its domain is not a valid domain "
+            "name.",
+        ),
+    ],
+)
+def test_e002_no_from_address(settings: Settings, address: str, message: str) -> None:
+    settings.DEFAULT_FROM_EMAIL = address
+    expect("E002", message, FROM_HINT)
+
+
+@pytest.mark.parametrize("address", ["a@example.com\r\nBcc: x@example.com", "a@example.com\n"])
+def test_e003_a_line_break_in_from(settings: Settings, address: str) -> None:
+    settings.DEFAULT_FROM_EMAIL = address
+    expect(
+        "E003",
+        "DEFAULT_FROM_EMAIL contains a carriage return, line feed or NUL character; remove it, "
+        "header fields are one line.",
+        f"It is one line. {FROM_HINT}",
+    )
+
+
+# -- Mailers -------------------------------------------------------------------------------------
+
+MODES = f"{TLS} (STARTTLS, port 587) or {SSL} (TLS from the start, port 465)"
+
+
+@pytest.mark.parametrize("backend", [OUR_BACKEND, "django.core.mail.backends.smtp.EmailBackend"])
+@pytest.mark.parametrize("host", ["", None])
+def test_e004_no_host(mailer: Mailer, backend: str, host: str | None) -> None:
+    mailer(backend, host=host)
+    expect("E004", f"{HOST} is empty: there is no server to send by.", f"Set {HOST}.")
+
+
+def test_e005_both_tls_modes(mailer: Mailer) -> None:
+    mailer(use_ssl=True, port=2525)
+    expect("E005", f"{TLS} and {SSL} exclude each other.", f"Set one of them: {MODES}.")
+
+
+def test_e006_a_password_without_tls(mailer: Mailer) -> None:
+    mailer(use_tls=False)
+    expect(
+        "E006",
+        f"{PASSWORD} would cross the network readable: neither TLS mode is on.",
+        f"Set {MODES}.",
+    )
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_w003_a_password_without_tls_that_is_allowed_by_name(
+    mailer: Mailer, settings: Settings, by_option: bool
+) -> None:
+    mailer(use_tls=False, **({"allow_cleartext_auth": True} if by_option else {}))
+    settings.AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH = not by_option
+    expect(
+        "W003",
+        f"{PASSWORD} would cross the network readable: neither TLS mode is on.",
+        f"Set {MODES}, unless the whole way to the server is your own.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "missing"),
+    [({"password": ""}, USER, PASSWORD), ({"username": None}, PASSWORD, USER)],
+)
+def test_e007_half_a_login(
+    mailer: Mailer, changes: dict[str, Any], there: str, missing: str
+) -> None:
+    mailer(**changes)
+    expect(
+        "E007",
+        f"{there} is set and {missing} is not: nobody can log in with that.",
+        f"Set {missing}, or remove {there} to send without login.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "port", "right"),
+    [
+        ({"port": 465}, 465, SSL),
+        ({"use_tls": False, "use_ssl": True}, 587, TLS),
+    ],
+)
+def test_w004_a_port_that_does_not_fit(
+    mailer: Mailer, changes: dict[str, Any], port: int, right: str
+) -> None:
+    mailer(**changes)
+    expect(
+        "W004",
+        f"{PORT} is {port}, which does not fit the TLS mode: connecting would hang or fail.",
+        f"With port {port}, set {right}.",
+    )
+
+
+def test_no_login_and_no_tls_is_a_relay_and_fine(mailer: Mailer) -> None:
+    mailer(username=None, password=None, use_tls=False, port=25)
+    assert found() == {}
+
+
+def test_a_mailer_that_is_not_named_and_not_ours_is_its_owners_business(mailer: Mailer) -> None:
+    mailer("django.core.mail.backends.smtp.EmailBackend", alias="newsletter", host="")
+    assert found() == {}
+
+
+def test_a_second_mailer_of_ours_is_looked_at(mailer: Mailer) -> None:
+    mailer(alias="second", host="")
+    assert found().keys() == {"E004"}
+    assert "MAILERS['second']" in found()["E004"].msg
+
+
+CARRIER_HINT = (
+    "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by; give it one with the "
+    "backend django_authmail.smtp.EmailBackend."
+)
+
+
+def test_e008_a_carrier_that_does_not_exist(settings: Settings) -> None:
+    settings.AUTHMAIL_DELIVER_USING = "defaults"
+    expect(
+        "E008",
+        "There is no mailer 'defaults'; MAILERS has 'default'; did you mean 'default'?",
+        CARRIER_HINT,
+    )
+
+
+def test_e008_a_carrier_that_reads_fields_instead_of_bytes(mailer: Mailer) -> None:
+    mailer("django.core.mail.backends.base.BaseEmailBackend")
+    expect(
+        "E008",
+        "The mailer 'default' uses django.core.mail.backends.base.BaseEmailBackend, which does not "
+        "send a message's own bytes; queued mail needs django_authmail.smtp.EmailBackend or one of "
+        "Django's backends.",
+        CARRIER_HINT,
+    )
+
+
+# -- What is installed ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    # None in sys.modules is Python's own mark of a module that cannot be imported.
+    return lambda module: monkeypatch.setitem(sys.modules, module, None)
+
+
+def test_e009_celery_is_on_and_not_there(
+    settings: Settings, not_installed: Callable[[str], None]
+) -> None:
+    not_installed("celery")
+    assert found() == {}
+    settings.AUTHMAIL_CELERY = True
+    expect(
+        "E009",
+        "AUTHMAIL_CELERY is True and celery is not installed.",
+        "Run: pip install 'django-authmail[celery]'. Or set AUTHMAIL_CELERY = False and run "
+        "`manage.py authmail_dispatch`, which needs no broker.",
+    )
+
+
+def test_w005_metrics_are_on_and_not_there(
+    settings: Settings, not_installed: Callable[[str], None]
+) -> None:
+    not_installed("prometheus_client")
+    assert found() == {}
+    settings.AUTHMAIL_METRICS_ENABLED = True
+    expect(
+        "W005",
+        "AUTHMAIL_METRICS_ENABLED is True and prometheus-client is not installed: /metrics answers "
+        "404.",
+        "Run: pip install 'django-authmail[metrics]'.",
+    )
+
+
+# -- With --deploy -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sqlite_options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The OPTIONS of the default database, which is given SQLite's name if it is another one."""
+    options: dict[str, Any] = {}
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
+    monkeypatch.setattr(connections["default"], "vendor", "sqlite")
+    return options
+
+
+@pytest.fixture
+def immediate(sqlite_options: dict[str, Any]) -> None:
+    sqlite_options["transaction_mode"] = "IMMEDIATE"
+
+
+@pytest.mark.usefixtures("immediate")
+class TestDeployed:
+    def test_w102_metrics_for_everybody(self, settings: Settings) -> None:
+        settings.AUTHMAIL_METRICS_ENABLED = True
+        expect(
+            "W102",
+            "/metrics answers everybody: volumes and failures are readable without a key.",
+            "Set AUTHMAIL_METRICS_REQUIRE_AUTH = True, or keep the path off the internet.",
+            deploy=True,
+        )
+        assert found() == {}
+        settings.AUTHMAIL_METRICS_REQUIRE_AUTH = True
+        assert found(deploy=True) == {}
+
+    @pytest.mark.parametrize("by_option", [True, False])
+    def test_w103_the_dialogue_is_logged(
+        self, settings: Settings, mailer: Mailer, by_option: bool
+    ) -> None:
+        where = "AUTHMAIL_SMTP_DEBUG"
+        if by_option:
+            mailer(debug=True)
+            where = 'MAILERS[\'default\']["OPTIONS"]["debug"]'
+        else:
+            settings.AUTHMAIL_SMTP_DEBUG = True
+        expect(
+            "W103",
+            f"{where} is on: the SMTP dialogue, with the addresses in it, goes to the logs.",
+            f"Set {where} to False.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    @pytest.mark.parametrize("by_option", [True, False])
+    def test_e104_mails_go_to_a_folder(
+        self, settings: Settings, mailer: Mailer, tmp_path: Path, by_option: bool
+    ) -> None:
+        where = "AUTHMAIL_CAPTURE_DIR"
+        if by_option:
+            mailer(capture_dir=str(tmp_path))
+            where = 'MAILERS[\'default\']["OPTIONS"]["capture_dir"]'
+        else:
+            settings.AUTHMAIL_CAPTURE_DIR = tmp_path
+        expect(
+            "E104",
+            f"{where} is set: mails are written into a folder, and none is sent.",
+            f"Remove {where}; it is for tests.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    def test_e105_webhooks_to_this_machine(self, settings: Settings) -> None:
+        settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
+        expect(
+            "E105",
+            "AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK is True: whoever has an API key can make this server "
+            "send requests to itself and to its private network.",
+            "Remove AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK; it is for tests.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    def test_w106_open_docs(self, settings: Settings) -> None:
+        settings.AUTHMAIL_API_DOCS = True
+        expect(
+            "W106",
+            "/docs and /openapi.json are open to everybody.",
+            "Set AUTHMAIL_API_DOCS = False if the API is reachable from the internet; silence this "
+            "check if the docs are meant to be public.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    @pytest.mark.parametrize(
+        ("path", "name"),
+        [
+            ("django.core.cache.backends.locmem.LocMemCache", "LocMemCache"),
+            ("django.core.cache.backends.dummy.DummyCache", "DummyCache"),
+        ],
+    )
+    def test_w107_a_cache_of_each_process(self, settings: Settings, path: str, name: str) -> None:
+        settings.CACHES = {"default": {"BACKEND": path}}
+        expect(
+            "W107",
+            f"The default cache is {name}, which each process has for itself: limits count once "
+            "for every process.",
+            "Use a cache that processes share: Redis or Memcached.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    @pytest.mark.parametrize("scheme", ["filesystem", "memory"])
+    def test_e108_a_broker_that_loses_tasks(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch, scheme: str
+    ) -> None:
+        monkeypatch.setitem(current_app.conf, "broker_url", f"{scheme}://user:secret@")
+        assert found(deploy=True) == {}
+        settings.AUTHMAIL_CELERY = True
+        expect(
+            "E108",
+            f"The Celery broker is {scheme}://, which loses tasks when a worker stops, or never "
+            "passes them to another process.",
+            "Use Redis or RabbitMQ. Or set AUTHMAIL_CELERY = False and run "
+            "`manage.py authmail_dispatch`, which needs no broker.",
+            deploy=True,
+        )
+        assert found() == {}
+        monkeypatch.setitem(current_app.conf, "broker_url", "amqp://user:secret@broker")
+        assert found(deploy=True) == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"transaction_mode": "deferred"}])
+def test_w109_sqlite_that_does_not_lock_at_once(
+    sqlite_options: dict[str, Any], options: dict[str, Any]
+) -> None:
+    sqlite_options.update(options)
+    expect(
+        "W109",
+        "The database 'default' is SQLite without transaction_mode IMMEDIATE: two workers that "
+        'write at once get "database is locked".',
+        'Set DATABASES[\'default\']["OPTIONS"]["transaction_mode"] = "IMMEDIATE".',
+        deploy=True,
+    )
+    assert found() == {}
+
+
+# -- All of them ---------------------------------------------------------------------------------
+
+
+def ids_in(path: Path, pattern: str) -> list[str]:
+    return re.findall(pattern, path.read_text())
+
+
+def test_ids_are_unique_listed_and_each_has_a_test() -> None:
+    source = Path(ours.__file__)
+    used = ids_in(source, r'_(?:error|warning)\(\s*"([EW]\d{3})"')
+    assert ours.__doc__ is not None
+    listed = re.findall(r"\b[EW]\d{3}\b", ours.__doc__)
+    assert sorted(set(used)) == sorted(listed)
+    # E002 is one mistake found in two places; no other id is given by two calls.
+    assert {number for number, count in Counter(used).items() if count > 1} == {"E002"}
+    tested = ids_in(Path(__file__), r"def test_([ew]\d{3})_")
+    assert {number.upper() for number in tested} == set(used)
+
+
+def registered(*, deploy: bool) -> set[str]:
+    every = registry.get_checks(include_deployment_checks=deploy)
+    return {str(getattr(check, "__name__", "")) for check in every if ours.TAG in check.tags}
+
+
+def test_every_check_is_registered() -> None:
+    asked = registered(deploy=False)
+    deployed = registered(deploy=True)
+    written = {name for name in vars(ours) if name.startswith("check_")}
+    assert deployed == written
+    assert deployed - asked == {"check_deployed_settings", "check_deployed_services"}
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[list[str]]:
+    """What is resolved or connected to, in this process, from here on."""
+    events: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event in ("socket.connect", "socket.getaddrinfo", "sqlite3.connect"):
+            events.append(event)
+
+    sys.addaudithook(watch)  # it cannot be removed, only told to be quiet
+    yield events
+    watching = False
+
+
+def test_no_check_connects_to_anything(
+    opened: list[str], settings: Settings, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.AUTHMAIL_CELERY = True
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1",
+        }
+    }
+    monkeypatch.setitem(current_app.conf, "broker_url", "amqp://127.0.0.1:1")
+    mailer(host="127.0.0.1", port=1)
+    opened.clear()
+    found(deploy=True)
+    assert opened == []
+
+
+def manage(project: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a management command of a project with these settings, in a process of its own."""
+    (folder / "project.py").write_text(f"from tests.settings import *\n{project}\n")
+    root = Path(__file__).resolve().parent.parent
+    return subprocess.run(
+        [sys.executable, "-m", "django", *arguments, "--settings=project"],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
+    )
+
+
+def test_manage_py_check_prints_them(tmp_path: Path) -> None:
+    project = "AUTHMAIL_CELRY = True; AUTHMAIL_CAPTURE_DIR = 'x'"
+    run = manage(project, "check", folder=tmp_path)
+    assert "(authmail.W001) There is no setting AUTHMAIL_CELRY; it has no effect." in run.stderr
+    assert "HINT: Did you mean AUTHMAIL_CELERY?" in run.stderr
+    assert run.returncode == 0
+    run = manage(project, "check", "--deploy", "--tag", "security", folder=tmp_path)
+    assert "(authmail.E104) AUTHMAIL_CAPTURE_DIR is set" in run.stderr
+    assert run.returncode == 1
+
+
+def test_a_project_without_mailers_is_told_its_own_names(tmp_path: Path) -> None:
+    project = (
+        "globals().pop('MAILERS', None)\n"
+        "EMAIL_BACKEND = 'django_authmail.smtp.EmailBackend'\n"
+        "EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = '', 'u', 'not-a-real-one'\n"
+        "EMAIL_PORT, EMAIL_USE_SSL = 587, False"
+    )
+    run = manage(project, "check", folder=tmp_path)
+    assert "(authmail.E004) EMAIL_HOST is empty" in run.stderr
+    assert "(authmail.E006) EMAIL_HOST_PASSWORD would cross the network readable" in run.stderr
+    assert "HINT: Set EMAIL_USE_TLS (STARTTLS, port 587) or EMAIL_USE_SSL" in run.stderr
+    assert run.returncode == 1
