@@ -1,0 +1,6 @@
+"""Django's admin: the send log and the API keys."""
+
+from django_authmail.admin.api_keys import ApiKeyAdmin
+from django_authmail.admin.send_log import MessageAdmin
+
+__all__ = ["ApiKeyAdmin", "MessageAdmin"]

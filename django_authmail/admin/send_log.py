@@ -1,0 +1,288 @@
+"""The send log: what became of each message. Nothing here changes one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from django_authmail import hints
+from django_authmail.admin import shown
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.guards import envelope_address
+from django_authmail.hashes import address_hash
+from django_authmail.models import ApiKey, Attempt, Message, Recipient, State
+from django_authmail.outcomes import ErrorCode
+
+if TYPE_CHECKING:
+    _MessageAdmin = admin.ModelAdmin[Message]
+    _RecipientInline = admin.TabularInline[Recipient, Message]
+    _AttemptInline = admin.TabularInline[Attempt, Message]
+else:
+    # Generic in the stubs only.
+    _MessageAdmin = admin.ModelAdmin
+    _RecipientInline = _AttemptInline = admin.TabularInline
+
+#: How a search for an address travels: as its hash, so that no access log gets to see it.
+_BY_RECIPIENT = "recipient:"
+
+
+class _ReadOnly:
+    """Rows that people look at and nobody edits."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ErrorCodeFilter(admin.SimpleListFilter):
+    """By error code, from the fixed list of them: a DISTINCT would read the whole table."""
+
+    title = _("error code")
+    parameter_name = "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code.value, code.value) for code in sorted(ErrorCode)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(error_code=self.value()) if self.value() else queryset
+
+
+class RecipientInline(_ReadOnly, _RecipientInline):
+    model = Recipient
+    fields = ("masked", "badge", "cause", "reply")
+    readonly_fields = fields
+
+    @admin.display(description=_("state"))
+    def badge(self, row: Recipient) -> SafeString:
+        return shown.badge(row.state, row.get_state_display())
+
+    @admin.display(description=_("reason"))
+    def cause(self, row: Recipient) -> str:
+        return row.reason or shown.EMPTY
+
+    @admin.display(description=_("server's reply"))
+    def reply(self, row: Recipient) -> str:
+        return shown.reply(row.reply_code, row.reply_enhanced, row.reply_text)
+
+
+class AttemptInline(_ReadOnly, _AttemptInline):
+    model = Attempt
+    fields = ("number", "started", "took", "carrier", "badge", "cause", "reply")
+    readonly_fields = fields
+
+    @admin.display(description=_("result"))
+    def badge(self, row: Attempt) -> SafeString:
+        return shown.badge(row.result, row.get_result_display())
+
+    @admin.display(description=_("started"))
+    def started(self, row: Attempt) -> str:
+        return shown.when(row.started_at)
+
+    @admin.display(description=_("took"))
+    def took(self, row: Attempt) -> str:
+        return f"{row.duration_ms} ms"
+
+    @admin.display(description=_("reason"))
+    def cause(self, row: Attempt) -> str:
+        return row.reason or shown.EMPTY
+
+    @admin.display(description=_("server's reply"))
+    def reply(self, row: Attempt) -> str:
+        return shown.reply(row.reply_code, row.reply_enhanced, row.reply_text)
+
+
+@admin.register(Message)
+class MessageAdmin(_ReadOnly, _MessageAdmin):
+    list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
+    list_display_links = ("created", "masked_recipient")
+    list_filter = ("state", ErrorCodeFilter, "created_at")
+    list_per_page = 50
+    # Counting all messages ever sent would take longer than finding the one asked for.
+    show_full_result_count = False
+    ordering = ("-created_at",)
+    search_fields = ("message_id",)
+    search_help_text = _(
+        "A Message-ID, a request id, or the full address of a recipient. Addresses are kept as "
+        "hashes, so part of one finds nothing."
+    )
+    inlines = (RecipientInline, AttemptInline)
+    fieldsets = (
+        (None, {"fields": ("badge", "advice", "provider_answer")}),
+        (
+            _("Mail"),
+            {"fields": (("masked_recipient", "kind", "language", "bytes"), "message_id")},
+        ),
+        (
+            _("Course"),
+            {"fields": (("created", "accepted", "settled"), ("next_attempt", "expires"))},
+        ),
+        (_("Origin"), {"fields": (("sender", "request"), "id")}),
+    )
+    readonly_fields = tuple(flatten_fieldsets(fieldsets))
+
+    class Media:
+        css = {"all": ("authmail/admin.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        return super().get_queryset(request).defer("sealed")
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # Our search form is sent by POST: the address that somebody types is then neither in the
+        # server's access log nor in the browser's history.
+        if request.method == "POST" and "authmail_search" in request.POST:
+            query = request.GET.copy()
+            query["q"] = _without_address(request.POST.get("q", ""))
+            query.pop("p", None)
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)
+
+    @sensitive_variables()
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = _without_address(term)
+        if found.startswith(_BY_RECIPIENT):
+            hashes = found.removeprefix(_BY_RECIPIENT).split(",")
+            rows = Recipient.objects.filter(address_hash__in=hashes).values("message_id")
+            return queryset.filter(pk__in=rows), False
+        if (key := _uuid(term)) is not None:
+            # Our request ids are UUIDs as well.
+            return queryset.filter(pk=key) | queryset.filter(request_id=term), False
+        if "@" in term:
+            return queryset.filter(message_id=f"<{term.strip('<>')}>"), False
+        return queryset.filter(request_id=term), False
+
+    @admin.display(description=_("state"), ordering="state")
+    def badge(self, row: Message) -> SafeString:
+        return shown.badge(row.state, row.get_state_display())
+
+    @admin.display(description=_("outcome"))
+    def outcome(self, row: Message) -> SafeString | str:
+        if row.reason:
+            return format_html(
+                '<code>{}</code> / <code>{}</code><div class="help">{}</div>',
+                row.error_code,
+                row.reason,
+                hints.hint(row.reason),
+            )
+        return row.provider_id or shown.EMPTY
+
+    @admin.display(description=_("what it means"))
+    def advice(self, row: Message) -> SafeString | str:
+        meaning = _MEANINGS.get(row.state, "")
+        if not row.reason:
+            return str(meaning)
+        return format_html(
+            "{}<br><strong>{}</strong> <code>{}</code> / <code>{}</code>",
+            meaning,
+            hints.hint(row.reason),
+            row.error_code,
+            row.reason,
+        )
+
+    @admin.display(description=_("server's answer"))
+    def provider_answer(self, row: Message) -> str:
+        last = row.attempts.last()
+        if row.provider_id or last is None:
+            return row.provider_id or shown.EMPTY
+        return shown.reply(last.reply_code, last.reply_enhanced, last.reply_text)
+
+    @admin.display(description=_("language"))
+    def language(self, row: Message) -> str:
+        return row.locale or shown.EMPTY
+
+    @admin.display(description=_("size in bytes"))
+    def bytes(self, row: Message) -> str:
+        return f"{row.size:,}"
+
+    @admin.display(description=_("created"), ordering="created_at")
+    def created(self, row: Message) -> str:
+        return shown.when(row.created_at)
+
+    @admin.display(description=_("accepted"))
+    def accepted(self, row: Message) -> str:
+        return shown.when(row.accepted_at)
+
+    @admin.display(description=_("settled"))
+    def settled(self, row: Message) -> str:
+        return shown.when(row.settled_at)
+
+    @admin.display(description=_("valid until"))
+    def expires(self, row: Message) -> str:
+        return shown.when(row.expires_at)
+
+    @admin.display(description=_("next attempt"))
+    def next_attempt(self, row: Message) -> str:
+        return shown.when(row.due_at) if row.state == State.QUEUED else shown.EMPTY
+
+    @admin.display(description=_("sent by"))
+    def sender(self, row: Message) -> str:
+        if row.owner == "site":
+            return str(_("this project"))
+        if row.owner == "setting":
+            return str(_("the key in AUTHMAIL_API_KEY"))
+        key_id = _uuid(row.owner.removeprefix("key:"))
+        key = None if key_id is None else ApiKey.objects.filter(pk=key_id).first()
+        return row.owner if key is None else str(key)
+
+    @admin.display(description=_("request id"))
+    def request(self, row: Message) -> str:
+        return row.request_id or shown.EMPTY
+
+
+_MEANINGS: dict[str, Promise] = {
+    State.QUEUED: _("It waits to be sent."),
+    State.SENDING: _("It is being handed over to the mail server."),
+    State.ACCEPTED: _(
+        "The mail server took responsibility for it. Whether it reached the mailbox, only the "
+        "recipient's side knows."
+    ),
+    State.PARTIALLY_ACCEPTED: _("The mail server took it for some recipients and refused others."),
+    State.FAILED: _("It was not sent, and will not be."),
+    State.EXPIRED: _("It was not sent, and will not be: it became too old."),
+    State.UNKNOWN: _("The mail server may have taken it; nobody can say."),
+}
+
+
+@sensitive_variables()
+def _without_address(term: str) -> str:
+    """Return a search term in which an address has become its hashes."""
+    term = term.strip()
+    if "@" not in term or term.startswith("<"):
+        return term
+    try:
+        address = envelope_address(term, "search")
+    except (InvalidAddress, UnsafeHeader):
+        return term
+    if _uuid(address.partition("@")[0]) is not None:
+        return f"<{term}>"  # a Message-ID without its brackets
+    # As typed, and in lower case: the local part is case-sensitive by the book only.
+    hashes = dict.fromkeys(map(address_hash, (address, address.lower())))
+    return _BY_RECIPIENT + ",".join(hashes)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

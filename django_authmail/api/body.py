@@ -1,0 +1,130 @@
+"""Reads a request's body as one strict JSON object.
+
+Not `request.data`: Django REST framework takes a body without Content-Length for an empty one and
+applies the project's DATA_UPLOAD_MAX_MEMORY_SIZE. Not `request.body`: it would keep the bytes, with
+the code in them, for every error tracker that looks at the request later.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, Protocol
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, UnreadablePostError
+from django.views.decorators.debug import sensitive_variables
+
+from django_authmail.api.problems import Fault, Problem
+
+#: 10 MB, as S0 and the contract say.
+MAX_BODY_BYTES = 10 * 1024 * 1024
+
+_CHUNK_BYTES = 64 * 1024
+# A client that is still writing when the answer comes sees a broken connection instead of a 413.
+# Reading on and throwing away helps it; beyond this much it has to take the broken connection.
+_MAX_DRAINED_BYTES = 64 * 1024 * 1024
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@sensitive_variables()
+def read_json(request: HttpRequest) -> dict[str, Any]:
+    """Return the members of the body.
+
+    Raises:
+        Problem: unsupported_media_type, length_required, payload_too_large, malformed_json, or
+            validation_error for JSON that is no object.
+    """
+    _check_type(request)
+    try:
+        value = _parse(_read(request))
+    except UnreadablePostError:
+        raise Problem("malformed_json", "The connection ended within the body.") from None
+    if not isinstance(value, dict):
+        raise Problem("validation_error", faults=[Fault("", "the body must be a JSON object")])
+    return value
+
+
+def _check_type(request: HttpRequest) -> None:
+    kind = (request.content_type or "").lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise Problem("unsupported_media_type", "The Content-Type is not application/json.")
+    # JSON between systems is UTF-8 (RFC 8259 8.1).
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem("unsupported_media_type", "JSON is UTF-8; another charset is not read.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem("unsupported_media_type", "A compressed body is not read.")
+
+
+@sensitive_variables()
+def _read(request: HttpRequest) -> bytes:
+    stream = _stream(request)
+    declared = _declared_length(request)
+    if declared > MAX_BODY_BYTES:
+        _refuse_too_large(stream, unread=declared)
+    # A declared length is not believed: HTTP/1.1 chunks and HTTP/2 need not have one.
+    content = bytearray()
+    while chunk := stream.read(_CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            _refuse_too_large(stream, unread=_MAX_DRAINED_BYTES)
+    return bytes(content)
+
+
+def _stream(request: HttpRequest) -> _Readable:
+    if not isinstance(request, WSGIRequest) or request.META.get("CONTENT_LENGTH"):
+        return request
+    # WSGI knows no end of a body without Content-Length (PEP 3333), unless the server marks it.
+    if request.environ.get("wsgi.input_terminated"):
+        stream: _Readable = request.environ["wsgi.input"]
+        return stream
+    raise Problem("length_required", "The request has no Content-Length.")
+
+
+def _declared_length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def _refuse_too_large(stream: _Readable, *, unread: int) -> NoReturn:
+    if unread <= _MAX_DRAINED_BYTES:
+        drained = 0
+        while drained < _MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+            drained += len(chunk)
+    raise Problem("payload_too_large", f"The body has more than {MAX_BODY_BYTES} bytes.")
+
+
+class _Refused(ValueError):
+    """Raised for what Python's json reads and RFC 8259 or I-JSON (RFC 7493) does not allow."""
+
+
+@sensitive_variables()
+def _parse(content: bytes) -> Any:
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        detail = "The body is not UTF-8."
+    except json.JSONDecodeError as error:
+        detail = f"The body is not JSON: line {error.lineno}, column {error.colno}."
+    except _Refused as error:
+        detail = str(error)
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of levels
+        detail = "The body has a number or a nesting that is too large."
+    # Outside of the blocks above: an exception in the context would keep the body alive.
+    raise Problem("malformed_json", detail)
+
+
+@sensitive_variables()
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _Refused("A member appears twice in the same object.")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Refused("NaN and Infinity are not JSON.")

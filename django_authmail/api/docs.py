@@ -1,0 +1,146 @@
+"""The pages that describe the API: GET /openapi.json, /docs and /docs/errors. No network needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.http import HttpResponse, JsonResponse
+from django.templatetags.static import static
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from django_authmail import hints
+from django_authmail.api import problems, schema
+from django_authmail.api.base import AuthmailView
+from django_authmail.api.problems import Kind, Problem
+from django_authmail.conf import conf
+from django_authmail.outcomes import Reason
+
+_SWAGGER = "drf_spectacular_sidecar/swagger-ui-dist"
+
+
+class _DocsView(AuthmailView):
+    """Base of the pages: open to everybody, and gone where AUTHMAIL_API_DOCS is off."""
+
+    authentication_classes = []
+    negotiates = False
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        if not conf.api_docs:
+            raise Problem("not_found", "documentation disabled")
+
+    def page(self, title: str, body: SafeString, *, language: str) -> HttpResponse:
+        """Return an HTML page that may load from this site and from where its static files are."""
+        html = format_html(
+            '<!doctype html>\n<html lang="{}">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<title>{}</title>\n<link rel="icon" href="data:,">\n{}\n</head>\n'
+            "<body>\n{}\n</body>\n</html>\n",
+            language,
+            title,
+            format_html_join(
+                "\n",
+                '<link rel="stylesheet" href="{}">',
+                [(static(f"{_SWAGGER}/swagger-ui.css"),), (static("authmail/docs.css"),)],
+            ),
+            body,
+        )
+        response = HttpResponse(html)
+        own = " ".join(filter(None, ("'self'", _origin(static("authmail/docs.css")))))
+        response["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src {own}; style-src {own}; img-src {own} data:; "
+            f"font-src {own}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'"
+        )
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+class OpenAPIView(_DocsView):
+    @schema.described(exclude=True)
+    def get(self, request: Request) -> JsonResponse:
+        mount = self.link("health").removesuffix("/health")
+        return JsonResponse(schema.description(mount), json_dumps_params={"ensure_ascii": False})
+
+
+class DocsView(_DocsView):
+    @schema.described(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        if not apps.is_installed("drf_spectacular_sidecar"):
+            raise Problem(
+                "not_found", "add 'drf_spectacular_sidecar' to INSTALLED_APPS to have this page"
+            )
+        body = format_html(
+            '<div id="swagger-ui" data-url="{}"></div>\n<noscript>{}</noscript>\n{}',
+            self.link("openapi"),
+            "This page needs JavaScript.",
+            format_html_join(
+                "\n",
+                '<script src="{}"></script>',
+                [(static(f"{_SWAGGER}/swagger-ui-bundle.js"),), (static("authmail/docs.js"),)],
+            ),
+        )
+        return self.page("django-authmail API", body, language="en")
+
+
+class ErrorsView(_DocsView):
+    """Every code of KINDS: where the `type` of a problem leads."""
+
+    @schema.described(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        language = problems.preferred_language(request._request)
+        with translation.override(language):
+            codes = (
+                (code, code, kind.status, kind.title, _marked(kind.hint), self._again(kind))
+                for code, kind in problems.KINDS.items()
+            )
+            reasons = ((f"reason-{reason}", reason, hints.hint(reason)) for reason in Reason)
+            body = format_html(
+                '<main class="authmail-errors"><h1>{}</h1>\n{}\n<h2>{}</h2>\n{}</main>',
+                _("Errors of the API"),
+                _table(
+                    (_("code"), _("status"), _("meaning"), _("what to do"), _("try again later?")),
+                    codes,
+                ),
+                _("Reasons of a failed delivery"),
+                _table((_("reason"), _("what to do")), reasons),
+            )
+            return self.page(_("Errors of the API"), body, language=language)
+
+    def _again(self, kind: Kind) -> str:
+        return _("yes") if kind.retryable else _("no")
+
+
+def _table(heads: Iterable[str], rows: Iterable[tuple[object, ...]]) -> SafeString:
+    """Return a table; the first value of a row is the place that an address can lead to."""
+    body = (
+        (row[0], row[1], format_html_join("", "<td>{}</td>", ((cell,) for cell in row[2:])))
+        for row in rows
+    )
+    return format_html(
+        "<table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n</table>",
+        format_html_join("", "<th>{}</th>", ((head,) for head in heads)),
+        format_html_join("\n", '<tr id="{}"><th scope="row"><code>{}</code></th>{}</tr>', body),
+    )
+
+
+def _marked(text: str | Promise) -> SafeString:
+    """Return a text of ours with its `code` as HTML."""
+    parts = str(text).split("`")
+    return format_html_join(
+        "",
+        "{}",
+        ((format_html("<code>{}</code>", p) if i % 2 else p,) for i, p in enumerate(parts)),
+    )
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme or 'https'}://{parts.netloc}" if parts.netloc else ""

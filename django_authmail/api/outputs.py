@@ -1,0 +1,225 @@
+"""What the endpoints answer with."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from rest_framework import ISO_8601, serializers
+
+from django_authmail import hints
+from django_authmail.api.problems import KINDS, Problem
+from django_authmail.message import AuthMessage
+from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.outcomes import Reason
+
+#: S0's answer to the letter.
+DRY_RUN = {"sent": False, "dry_run": True, "message": "Email payload is valid"}
+
+
+def sent(row: Message, message: AuthMessage) -> dict[str, Any]:
+    """Return the answer to a message that was handed over while the caller waited.
+
+    Raises:
+        Problem: no recipient was accepted (502).
+    """
+    if row.state not in (State.ACCEPTED, State.PARTIALLY_ACCEPTED):
+        raise not_sent(row)
+    return {
+        "sent": True,
+        "state": row.state,
+        "id": str(row.pk),
+        "message_id": row.message_id,
+        "provider_id": row.provider_id,
+        "refused": _refused(row, message),
+    }
+
+
+def not_sent(row: Message) -> Problem:
+    """Return the problem for a message that no server took responsibility for."""
+    code = row.error_code or "unknown"
+    # A repeat makes sense only if the server surely has nothing and the content is still good.
+    retryable = (
+        row.state == State.FAILED and row.reason != Reason.OUTCOME_UNKNOWN and KINDS[code].retryable
+    )
+    return Problem(
+        code,
+        "Nobody knows whether the mail server took the mail."
+        if row.state == State.UNKNOWN
+        else "The mail was not handed over, and will not be for this request.",
+        status=502,
+        retryable=retryable,
+        hint=hints.hint(row.reason) or None,
+        members={
+            "error_code": code,
+            "reason": row.reason,
+            "id": str(row.pk),
+            "message_id": row.message_id,
+        },
+    )
+
+
+def queued(row: Message) -> dict[str, Any]:
+    """Return the answer to a message that will be handed over in the background."""
+    return {
+        "sent": False,
+        "status": "accepted",  # S0's word for "taken on"; `state` says what it is
+        "state": State.QUEUED,
+        "id": str(row.pk),
+        "message_id": row.message_id,
+    }
+
+
+def _refused(row: Message, message: AuthMessage) -> list[dict[str, Any]]:
+    if row.state == State.ACCEPTED:
+        return []
+    # The row has masked addresses only; the caller gets back the ones that it sent.
+    addresses = message.envelope.recipients
+    return [
+        {
+            "address": addresses[recipient.position],
+            "smtp_code": recipient.reply_code,
+            "enhanced_code": recipient.reply_enhanced or None,
+            "error_code": recipient.error_code,
+            "reason": recipient.reason,
+        }
+        for recipient in row.recipients.filter(state=Recipient.State.REFUSED)
+    ]
+
+
+class _Word(serializers.CharField):
+    """A string that is null where the row has an empty one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, **options)
+
+    def to_representation(self, value: Any) -> Any:
+        return str(value) or None
+
+
+class _Time(serializers.DateTimeField):
+    """ISO 8601 in UTC, whatever the project's time zone and format are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(format=ISO_8601, default_timezone=UTC, **options)
+
+
+class RefusedRecipient(serializers.Serializer[Any]):
+    address = serializers.CharField()
+    smtp_code = serializers.IntegerField(allow_null=True)
+    enhanced_code = serializers.CharField(allow_null=True)
+    error_code = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class SentAnswer(serializers.Serializer[Any]):
+    sent = serializers.BooleanField(help_text="Whether the next mail server took responsibility.")
+    state = serializers.ChoiceField(["accepted", "partially_accepted"])
+    id = serializers.UUIDField()
+    message_id = serializers.CharField(help_text="The Message-ID header of the mail.")
+    provider_id = serializers.CharField(help_text="What the mail server said after its 250.")
+    refused = RefusedRecipient(many=True)
+
+
+class DryRunAnswer(serializers.Serializer[Any]):
+    sent = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=True)
+    message = serializers.CharField()
+
+
+class QueuedAnswer(serializers.Serializer[Any]):
+    sent = serializers.BooleanField(default=False)
+    status = serializers.ChoiceField(["accepted"], help_text="The request was taken on.")
+    state = serializers.ChoiceField(["queued"])
+    id = serializers.UUIDField()
+    message_id = serializers.CharField()
+
+
+class RecipientAnswer(serializers.ModelSerializer[Recipient]):
+    recipient = serializers.CharField(source="masked", help_text="The masked address.")
+    error_code = _Word()
+    reason = _Word()
+    smtp_code = serializers.IntegerField(source="reply_code", allow_null=True)
+    enhanced_code = _Word(source="reply_enhanced")
+    reply = _Word(source="reply_text", help_text="What the server said; addresses are masked.")
+
+    class Meta:
+        model = Recipient
+        fields = (
+            "recipient", "state", "error_code", "reason", "smtp_code", "enhanced_code", "reply",
+        )  # fmt: skip
+
+
+class AttemptAnswer(serializers.ModelSerializer[Attempt]):
+    started_at = _Time()
+    error_code = _Word()
+    reason = _Word()
+    smtp_code = serializers.IntegerField(source="reply_code", allow_null=True)
+    enhanced_code = _Word(source="reply_enhanced")
+    reply = _Word(source="reply_text")
+
+    class Meta:
+        model = Attempt
+        fields = (
+            "number", "started_at", "duration_ms", "result", "error_code", "reason", "smtp_code",
+            "enhanced_code", "reply",
+        )  # fmt: skip
+
+
+class MessageAnswer(serializers.ModelSerializer[Message]):
+    """A message as its owner may see it: no content, no full address."""
+
+    locale = _Word()
+    error_code = _Word()
+    reason = _Word()
+    provider_id = _Word()
+    request_id = _Word()
+    created_at = _Time()
+    accepted_at = _Time(allow_null=True)
+    settled_at = _Time(allow_null=True)
+    expires_at = _Time(allow_null=True)
+    recipients = RecipientAnswer(many=True)
+    attempts = AttemptAnswer(many=True)
+
+    class Meta:
+        model = Message
+        fields = (
+            "id", "state", "kind", "locale", "message_id", "provider_id", "error_code", "reason",
+            "request_id", "created_at", "accepted_at", "settled_at", "expires_at", "recipients",
+            "attempts",
+        )  # fmt: skip
+
+
+class HealthAnswer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok"])
+
+
+class FaultAnswer(serializers.Serializer[Any]):
+    pointer = serializers.CharField(help_text="JSON pointer (RFC 6901); empty for the whole body.")
+    detail = serializers.CharField()
+
+
+class ProblemAnswer(serializers.Serializer[Any]):
+    """application/problem+json (RFC 9457)."""
+
+    type = serializers.CharField(help_text="Address of the page that describes the code.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    code = serializers.ChoiceField(list(KINDS))
+    request_id = serializers.CharField()
+    retryable = serializers.BooleanField(
+        help_text="Whether the same request may succeed later, without any change."
+    )
+    hint = serializers.CharField(help_text="What to do, in the language of Accept-Language.")
+    errors = FaultAnswer(  # type: ignore[assignment] # a field of this name replaces the property
+        many=True, required=False
+    )
+
+
+class NotSentAnswer(ProblemAnswer):
+    error_code = serializers.CharField()
+    reason = serializers.CharField()
+    id = serializers.UUIDField()
+    message_id = serializers.CharField()

@@ -1,0 +1,321 @@
+"""Errors as `application/problem+json` (RFC 9457): their codes, and the one handler that answers.
+
+No recipient, code, token, body or stack trace is ever part of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation.trans_real import parse_accept_lang_header
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+#: Languages of the hints.
+LANGUAGES = ("en", "ko")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What every problem of one code has in common."""
+
+    status: int
+    title: str
+    #: Whether the same request may succeed later, without any change to it.
+    retryable: bool = False
+    hint: str | Promise
+
+
+_SEE_REASON = _("The member `reason` says more; the send log has the server's reply.")
+
+#: Every code that this API answers with (contract, section 3).
+KINDS: dict[str, Kind] = {
+    "malformed_json": Kind(
+        status=400,
+        title="The body is not valid JSON",
+        hint=_("Send one JSON object in UTF-8, each member once, without NaN or Infinity."),
+    ),
+    "missing_credentials": Kind(
+        status=401,
+        title="No API key",
+        hint=_("Send the header `Authorization: Bearer KEY`."),
+    ),
+    "invalid_api_key": Kind(
+        status=401,
+        title="The API key is not valid",
+        hint=_("Check that the whole key was copied, and that it was not revoked."),
+    ),
+    "expired_api_key": Kind(
+        status=401,
+        title="The API key has expired",
+        hint=_("Ask whoever runs this service for a new key."),
+    ),
+    "insufficient_scope": Kind(
+        status=403,
+        title="The API key does not allow this",
+        hint=_("Use a key that has the scope, or ask whoever runs this service for one."),
+    ),
+    "not_found": Kind(
+        status=404,
+        title="Not found",
+        hint=_("Check the address. A key sees only the messages that were sent with it."),
+    ),
+    "method_not_allowed": Kind(
+        status=405,
+        title="The method is not allowed here",
+        hint=_("The header `Allow` of this answer lists the methods."),
+    ),
+    "not_acceptable": Kind(
+        status=406,
+        title="No acceptable form of answer",
+        hint=_("Answers are JSON: send `Accept: application/json`, or no such header."),
+    ),
+    "length_required": Kind(
+        status=411,
+        title="The length of the body is unknown",
+        hint=_("Send the header `Content-Length` instead of a chunked body."),
+    ),
+    "payload_too_large": Kind(
+        status=413,
+        title="The body is too large",
+        hint=_("A body has at most 10 MB."),
+    ),
+    "unsupported_media_type": Kind(
+        status=415,
+        title="The body is not JSON",
+        hint=_("Send the header `Content-Type: application/json` and a JSON body."),
+    ),
+    "validation_error": Kind(
+        status=422,
+        title="The body is not what this endpoint takes",
+        hint=_("Each entry of `errors` names a member by its JSON pointer and says what is wrong."),
+    ),
+    "crlf_in_header": Kind(
+        status=422,
+        title="Line break in a header field",
+        hint=_("Remove carriage returns, line feeds and NUL: header fields are one line."),
+    ),
+    "invalid_recipient": Kind(
+        status=422,
+        title="The recipient is not a usable address",
+        hint=_("Give one address, as name@domain."),
+    ),
+    "template_error": Kind(
+        status=422,
+        title="The mail cannot be made from these values",
+        hint=_("Each entry of `errors` names a value and says what is wrong."),
+    ),
+    "internal_error": Kind(
+        status=500,
+        title="Something went wrong here",
+        hint=_("Tell whoever runs this service the `request_id`; the log has the rest."),
+    ),
+    "idempotency_unavailable": Kind(
+        status=501,
+        title="Idempotency-Key is not available in this version",
+        hint=_("Nothing was sent. Leave the header `Idempotency-Key` out."),
+    ),
+    "smtp_auth_failed": Kind(
+        status=502, title="The mail server refused the login", retryable=True, hint=_SEE_REASON
+    ),
+    "smtp_connection": Kind(
+        status=502, title="No connection to the mail server", retryable=True, hint=_SEE_REASON
+    ),
+    "smtp_timeout": Kind(
+        status=502, title="The mail server did not answer in time", retryable=True, hint=_SEE_REASON
+    ),
+    "smtp_transient": Kind(
+        status=502, title="The mail server refused for now", retryable=True, hint=_SEE_REASON
+    ),
+    "recipient_refused": Kind(
+        status=502, title="The mail server refused the mail", hint=_SEE_REASON
+    ),
+    "starttls_unsupported": Kind(
+        status=502, title="The mail server offers no encryption", retryable=True, hint=_SEE_REASON
+    ),
+    "unknown": Kind(status=502, title="The mail could not be sent", hint=_SEE_REASON),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one place of the body: a JSON pointer (RFC 6901), empty for the whole."""
+
+    pointer: str
+    detail: str
+
+    @classmethod
+    def at(cls, member: str, detail: str) -> Fault:
+        return cls("/" + member.replace("~", "~0").replace("/", "~1"), detail)
+
+
+class Problem(Exception):
+    """Raised to answer with a problem. `code` is one of KINDS; nothing in it may be secret."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        faults: Sequence[Fault] = (),
+        hint: str | Promise | None = None,
+        retryable: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, detail)
+        kind = KINDS[code]
+        self.code = code
+        self.title = kind.title
+        self.detail = detail or f"{kind.title}."
+        self.status = status or kind.status
+        self.faults = tuple(faults)
+        self.hint = kind.hint if hint is None else hint
+        self.retryable = kind.retryable if retryable is None else retryable
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+
+# What Django REST framework and Django raise themselves. First match wins.
+_FOREIGN: tuple[tuple[type[Exception], str], ...] = (
+    (Http404, "not_found"),
+    (exceptions.NotFound, "not_found"),
+    (exceptions.MethodNotAllowed, "method_not_allowed"),
+    (exceptions.NotAcceptable, "not_acceptable"),
+)
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Answer any exception of a view with a problem: the `get_exception_handler` of every view."""
+    request: HttpRequest = context["request"]
+    request_id: str = context["view"].request_id
+    problem = _problem(error)
+    if problem is None:
+        _log_unexpected(error, request_id)
+        problem = Problem("internal_error", "An unexpected error was logged with the request_id.")
+    else:
+        _log(
+            logging.INFO,
+            "api.refused",
+            code=problem.code,
+            status=problem.status,
+            method=request.method,
+            route=_route(request),
+            request_id=request_id,
+        )
+    headers = dict(problem.headers)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    response = Response(
+        _body(problem, request, request_id),
+        status=problem.status,
+        headers=headers,
+        content_type=CONTENT_TYPE,
+    )
+    if problem.status == 502:
+        # Django reports every 5xx to ADMINS by mail. The outcome is on record already, and a mail
+        # about a mail server that does not answer would keep the caller waiting for it again.
+        response._has_been_logged = True  # type: ignore[attr-defined] # django.utils.log reads it
+    return response
+
+
+def preferred_language(request: HttpRequest) -> str:
+    """Return the language of LANGUAGES that Accept-Language prefers; English otherwise.
+
+    Not Django's own choice: that one reads cookies, and only knows the project's LANGUAGES.
+    """
+    for tag, _quality in parse_accept_lang_header(request.headers.get("Accept-Language", "")):
+        language = tag.partition("-")[0]
+        if language in LANGUAGES:
+            return language
+    return "en"
+
+
+def _problem(error: Exception) -> Problem | None:
+    if isinstance(error, Problem):
+        return error
+    for foreign, code in _FOREIGN:
+        if isinstance(error, foreign):
+            return Problem(code)
+    return None
+
+
+def _body(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, Any]:
+    with translation.override(preferred_language(request)):
+        hint = str(problem.hint)
+    body: dict[str, Any] = {
+        "type": f"{_errors_page(request)}#{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.path,
+        "code": problem.code,
+        "request_id": request_id,
+        "retryable": problem.retryable,
+        "hint": hint,
+        **problem.members,
+    }
+    if problem.faults:
+        body["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in problem.faults]
+    return body
+
+
+def _errors_page(request: HttpRequest) -> str:
+    namespace = request.resolver_match.namespace if request.resolver_match else "authmail"
+    return reverse(f"{namespace}:errors")
+
+
+def _route(request: HttpRequest) -> str:
+    # The pattern, not the path: a path is the caller's text.
+    return request.resolver_match.route if request.resolver_match else ""
+
+
+def _log_unexpected(error: Exception, request_id: str) -> None:
+    # Neither its text nor its traceback: both may hold what the caller sent, and an error tracker
+    # would collect the variables of every frame.
+    # A configuration error is the exception: no input can cause it, and its text is the remedy.
+    text = f": {error}" if isinstance(error, ImproperlyConfigured) else ""
+    _log(
+        logging.ERROR,
+        "api.failed",
+        error=_chain(error) + text,
+        at=_places(error),
+        request_id=request_id,
+    )
+
+
+def _log(level: int, event: str, **facts: object) -> None:
+    text = " ".join(f"{name}={value}" for name, value in facts.items())
+    # The same as attributes of the record, for `logs.Formatter`.
+    extra = {f"authmail_{name}": value for name, value in {"event": event, **facts}.items()}
+    logger.log(level, "%s %s", event, text, extra=extra)
+
+
+def _chain(error: BaseException) -> str:
+    names: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(names) < 5:
+        names.append(type(current).__name__)
+        current = current.__cause__ or current.__context__
+    return " from ".join(names)
+
+
+def _places(error: BaseException) -> str:
+    frames = traceback.walk_tb(error.__traceback__)
+    places = [f"{frame.f_globals.get('__name__', '?')}:{line}" for frame, line in frames]
+    return " > ".join(places[-12:])

@@ -1,0 +1,206 @@
+"""The OpenAPI description of each endpoint, and of the API as a whole.
+
+The project's SPECTACULAR_SETTINGS neither shape this description nor are changed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+from typing import Any, TypeVar
+
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.settings import SPECTACULAR_DEFAULTS, patched_settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
+from rest_framework.serializers import Serializer
+
+import django_authmail
+from django_authmail.api import inputs, outputs
+from django_authmail.api.problems import CONTENT_TYPE, KINDS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DESCRIPTION = """
+Authentication mail over HTTP.
+
+Errors are `application/problem+json` (RFC 9457) and carry a `code`, a `hint` in the language of
+`Accept-Language` (English or Korean), and the `request_id` that the log has too.
+"""
+
+# Every setting, so that none of the project's shines through; those that drf-spectacular does not
+# let a view set are arguments of the generator.
+_SETTINGS: dict[str, Any] = {
+    name: value
+    for name, value in SPECTACULAR_DEFAULTS.items()
+    if not name.startswith("SERVE_") and name != "DEFAULT_GENERATOR_CLASS"
+} | {
+    "TITLE": "django-authmail",
+    "DESCRIPTION": _DESCRIPTION.strip(),
+    "VERSION": django_authmail.__version__,
+    "OAS_VERSION": "3.1.0",
+    "TAGS": [{"name": name} for name in ("send", "messages", "operations")],
+    "POSTPROCESSING_HOOKS": [],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# drf-spectacular's settings are global while a description is made.
+_one_at_a_time = Lock()
+
+
+@lru_cache(maxsize=8)
+def description(mount: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the API that is mounted at the path `mount`."""
+    from django_authmail.api import urls  # a cycle: urls serves this description
+
+    servers = {"SERVERS": [{"url": mount}]} if mount.strip("/") else {}
+    with _one_at_a_time, patched_settings(_SETTINGS | servers):
+        generator = SchemaGenerator(patterns=urls.urlpatterns)  # type: ignore[no-untyped-call] # untyped there
+        document: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # untyped there
+    # Unknown members are refused, which drf-spectacular has no way to say.
+    for form in (inputs.SendOTP,):
+        document["components"]["schemas"][form.__name__]["additionalProperties"] = False
+    return document
+
+
+def described(**facts: Any) -> Callable[[F], F]:
+    """Describe a view's method: `extend_schema`, without the project's DEFAULT_SCHEMA_CLASS."""
+
+    def decorate(method: F) -> F:
+        # What extend_schema builds upon; it would take the project's otherwise.
+        method.kwargs = {"schema": AutoSchema}  # type: ignore[attr-defined] # read by extend_schema
+        return extend_schema(**facts)(method)
+
+    return decorate
+
+
+def _problem(status: int, answer: type[Serializer[Any]] = outputs.ProblemAnswer) -> Any:
+    codes = [code for code, kind in KINDS.items() if kind.status == status]
+    return OpenApiResponse(answer, description=", ".join(f"`{code}`" for code in codes))
+
+
+def _problems(*statuses: int) -> dict[Any, Any]:
+    return {(status, CONTENT_TYPE): _problem(status) for status in statuses}
+
+
+_REQUEST_ID = OpenApiParameter(
+    "X-Request-ID",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: comes back in the answer, "
+    "the log and the record. A new one is made otherwise.",
+    pattern="^[A-Za-z0-9._-]{1,128}$",
+)
+_SEND_HEADERS = [
+    OpenApiParameter(
+        "X-Dry-Run",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="`true`, `1` or `yes`: check everything, store and send nothing.",
+    ),
+    OpenApiParameter(
+        "Prefer",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="`respond-async` (RFC 7240): queue the mail and answer 202 at once.",
+    ),
+    OpenApiParameter(
+        "Idempotency-Key",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="Not available in this version: the answer is 501, and nothing is sent.",
+    ),
+    _REQUEST_ID,
+]
+
+_SENT = OpenApiExample(
+    "sent",
+    {
+        "sent": True,
+        "state": "accepted",
+        "id": "0b0a9c9e-4b7e-4d53-9f8a-0d5f3a3f5f10",
+        "message_id": "<5d1f…@example.com>",
+        "provider_id": "2.0.0 OK queued as 4D7C12",
+        "refused": [],
+    },
+    response_only=True,
+    status_codes=["200"],
+)
+_OTP = OpenApiExample(
+    "otp",
+    {"to": "hong@example.com", "user_name": "홍길동", "code": "482901", "locale": "ko"},
+    request_only=True,
+)
+
+
+def send(name: str, summary: str, form: type[Serializer[Any]]) -> dict[str, Any]:
+    """Return the description of POST /send/`name`."""
+    return {
+        "operation_id": f"send_{name}",
+        "summary": summary,
+        "description": "Sends now and answers when the mail server has taken the mail or refused "
+        "it, at most 8 seconds later. `accepted` means that the next server took responsibility; "
+        "it is no promise of delivery.\n\nScope: `send:" + name + "`.",
+        "tags": ["send"],
+        "parameters": _SEND_HEADERS,
+        "request": {"application/json": form},
+        "responses": {
+            200: OpenApiResponse(
+                PolymorphicProxySerializer(
+                    component_name="SendAnswer",
+                    serializers=[outputs.SentAnswer, outputs.DryRunAnswer],
+                    resource_type_field_name=None,
+                ),
+                description="Taken by the mail server; with `X-Dry-Run`, valid.",
+            ),
+            202: OpenApiResponse(
+                outputs.QueuedAnswer,
+                description="Queued; `Location` is where its outcome will be.",
+            ),
+            **_problems(400, 401, 403, 406, 411, 413, 415, 422, 501),
+            (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
+        },
+        "examples": [_OTP, _SENT],
+    }
+
+
+MESSAGE: dict[str, Any] = {
+    "operation_id": "get_message",
+    "summary": "What became of a message",
+    "description": "A key sees only the messages that were sent with it. Neither content nor full "
+    "addresses are part of the answer.\n\nScope: `messages:read`.",
+    "tags": ["messages"],
+    "parameters": [
+        OpenApiParameter("message_id", OpenApiTypes.UUID, OpenApiParameter.PATH),
+        _REQUEST_ID,
+    ],
+    "responses": {200: outputs.MessageAnswer, **_problems(401, 403, 404, 406)},
+}
+
+HEALTH: dict[str, Any] = {
+    "operation_id": "health",
+    "summary": "Whether the process answers",
+    "description": "Asks neither the database nor the mail server.",
+    "tags": ["operations"],
+    "responses": {200: outputs.HealthAnswer},
+}
+
+METRICS: dict[str, Any] = {
+    "operation_id": "metrics",
+    "summary": "Prometheus metrics",
+    "description": "404 unless AUTHMAIL_METRICS_ENABLED. AUTHMAIL_METRICS_REQUIRE_AUTH asks for a "
+    "key, of any scope.",
+    "tags": ["operations"],
+    "responses": {
+        (200, "text/plain"): OpenApiResponse(OpenApiTypes.STR, description="Prometheus text."),
+        **_problems(401, 404),
+    },
+}

@@ -1,0 +1,20 @@
+"""The addresses of the API: `path("", include("django_authmail.api.urls"))`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from django_authmail.api import docs, views
+
+app_name = "authmail"
+
+urlpatterns = [
+    path("send/otp", views.SendOTPView.as_view(), name="send-otp"),
+    # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
+    path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),
+    path("health", views.HealthView.as_view(), name="health"),
+    path("metrics", views.MetricsView.as_view(), name="metrics"),
+    path("openapi.json", docs.OpenAPIView.as_view(), name="openapi"),
+    path("docs", docs.DocsView.as_view(), name="docs"),
+    path("docs/errors", docs.ErrorsView.as_view(), name="errors"),
+]

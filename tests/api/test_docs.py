@@ -1,0 +1,86 @@
+"""The pages that describe the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import clear_url_caches, include, path
+from drf_spectacular.validation import validate_schema
+from pytest_django.fixtures import Settings
+
+from django_authmail.api import schema
+from django_authmail.api.problems import KINDS
+from tests.api.conftest import problem
+
+urlpatterns = [path("deep/mail/", include("django_authmail.api.urls"))]
+
+
+@pytest.fixture
+def mounted_deep(settings: Settings) -> Iterator[None]:
+    settings.ROOT_URLCONF = __name__
+    clear_url_caches()
+    yield
+    clear_url_caches()
+
+
+def test_the_description_is_valid_openapi() -> None:
+    document = Client().get("/openapi.json").json()
+    validate_schema(document)  # type: ignore[no-untyped-call] # untyped there
+    assert document["openapi"] == "3.1.0"
+    assert set(document["paths"]) == {"/send/otp", "/messages/{message_id}", "/health", "/metrics"}
+    assert document["paths"]["/send/otp"]["post"]["security"] == [{"apiKey": []}]
+    assert document["components"]["schemas"]["SendOTP"]["additionalProperties"] is False
+    assert "servers" not in document
+
+
+def test_the_project_s_spectacular_settings_do_not_shine_through(
+    settings: Settings,
+) -> None:
+    settings.SPECTACULAR_SETTINGS = {"TITLE": "The project", "OAS_VERSION": "3.0.3"}
+    schema.description.cache_clear()
+    assert Client().get("/openapi.json").json()["info"]["title"] == "django-authmail"
+
+
+@pytest.mark.usefixtures("mounted_deep")
+def test_addresses_follow_the_mount() -> None:
+    document = Client().get("/deep/mail/openapi.json").json()
+    assert document["servers"] == [{"url": "/deep/mail"}]
+    assert 'data-url="/deep/mail/openapi.json"' in Client().get("/deep/mail/docs").content.decode()
+    body = problem(Client().post("/deep/mail/send/otp"), 401, "missing_credentials")
+    assert body["type"] == "/deep/mail/docs/errors#missing_credentials"
+
+
+@pytest.mark.parametrize("address", ["/docs", "/docs/errors"])
+def test_pages_load_from_this_site_only(address: str) -> None:
+    response = Client().get(address)
+    html = response.content.decode()
+    assert response["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in response["Content-Security-Policy"]
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
+    assert files
+    assert all(finders.find(name.removeprefix("/static/")) for name in files)
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', html)
+    assert "<style" not in html
+    assert "<script>" not in html
+
+
+def test_static_files_of_another_host_are_allowed(settings: Settings) -> None:
+    settings.STATIC_URL = "https://cdn.example.com/s/"
+    policy = Client().get("/docs")["Content-Security-Policy"]
+    assert "script-src 'self' https://cdn.example.com;" in policy
+    assert "connect-src 'self';" in policy
+
+
+def test_every_code_has_its_place_on_the_page_of_errors() -> None:
+    html = Client().get("/docs/errors").content.decode()
+    assert [code for code in KINDS if f'id="{code}"' not in html] == []
+
+
+@pytest.mark.parametrize("address", ["/docs", "/docs/errors", "/openapi.json"])
+def test_pages_can_be_switched_off(address: str, settings: Settings) -> None:
+    settings.AUTHMAIL_API_DOCS = False
+    problem(Client().get(address), 404, "not_found")

@@ -1,0 +1,19 @@
+"""What happens where the requirements of the API are not installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("missing", ["rest_framework", "drf_spectacular"])
+def test_a_missing_requirement_is_named_with_its_extra(missing: str) -> None:
+    program = f"import sys; sys.modules[{missing!r}] = None\nimport django_authmail.api.urls"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        "django_authmail.exceptions.MissingExtra: The HTTP API (django_authmail.api) needs the "
+        f"package {missing!r}, which is not installed; run: pip install 'django-authmail[api]'"
+    )

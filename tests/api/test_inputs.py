@@ -1,0 +1,95 @@
+"""What POST /send/otp refuses, with which code, and where it points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_authmail.models import Message
+from tests.api.conftest import CODE, OTP, Api, problem
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "pointers"),
+    [
+        pytest.param({"to": 7}, "validation_error", ["/to"], id="a number for an address"),
+        pytest.param({"to": ""}, "validation_error", ["/to"], id="an empty address"),
+        pytest.param({"to": None}, "validation_error", ["/to"], id="null for an address"),
+        pytest.param({"to": ["a@example.com"]}, "validation_error", ["/to"], id="a list"),
+        pytest.param({"to": "nobody"}, "invalid_recipient", ["/to"], id="no address"),
+        pytest.param(
+            {"to": "a@example.com, b@example.com"}, "invalid_recipient", ["/to"], id="two"
+        ),
+        pytest.param(
+            {"to": "홍@example.com"}, "invalid_recipient", ["/to"], id="a non-ASCII local part"
+        ),
+        pytest.param(
+            {"to": "a@example.com\r\nBcc: b@example.com"}, "crlf_in_header", ["/to"], id="CR LF"
+        ),
+        pytest.param({"to": "a@example.com\n"}, "crlf_in_header", ["/to"], id="a trailing LF"),
+        pytest.param({"to": "a@example.com\0"}, "crlf_in_header", ["/to"], id="NUL"),
+        pytest.param(
+            {"to": "a\n@example.com", "code": 1},
+            "crlf_in_header",
+            ["/to", "/code"],
+            id="both faults at once",
+        ),
+        pytest.param({"to": "a" * 321}, "validation_error", ["/to"], id="a long address"),
+        pytest.param({"user_name": "x" * 101}, "validation_error", ["/user_name"], id="long name"),
+        pytest.param({"user_name": "\ud800"}, "validation_error", ["/user_name"], id="surrogate"),
+        pytest.param({"code": 482901}, "validation_error", ["/code"], id="a number for a code"),
+        pytest.param({"code": True}, "validation_error", ["/code"], id="true for a code"),
+        pytest.param({"code": "123"}, "validation_error", ["/code"], id="a short code"),
+        pytest.param({"code": "1" * 13}, "validation_error", ["/code"], id="a long code"),
+        pytest.param({"code": "12 34"}, "validation_error", ["/code"], id="a space in a code"),
+        pytest.param({"code": "1234\n"}, "validation_error", ["/code"], id="a code and LF"),
+        pytest.param({"code": "١٢٣٤"}, "validation_error", ["/code"], id="digits of other scripts"),
+        pytest.param({"expires_in": "60"}, "validation_error", ["/expires_in"], id="a string"),
+        pytest.param({"expires_in": 0}, "validation_error", ["/expires_in"], id="no time"),
+        pytest.param({"expires_in": True}, "validation_error", ["/expires_in"], id="true"),
+        pytest.param({"expires_in": 60.0}, "validation_error", ["/expires_in"], id="a float"),
+        pytest.param({"expires_in": 10**9}, "validation_error", ["/expires_in"], id="decades"),
+        pytest.param({"locale": "korean!"}, "validation_error", ["/locale"], id="no language tag"),
+        pytest.param({"usr_name": "x"}, "validation_error", ["/usr_name"], id="an unknown member"),
+        pytest.param({"webhook_url": "x"}, "validation_error", ["/webhook_url"], id="not yet"),
+        pytest.param({"hong@example.com": 1}, "validation_error", [""], id="an address as a name"),
+    ],
+)
+def test_refuses(api: Api, given: dict[str, Any], code: str, pointers: list[str]) -> None:
+    response = api.post(body={**OTP, **given})
+    body = problem(response, 422, code)
+    assert [fault["pointer"] for fault in body["errors"]] == pointers
+    assert all(fault["detail"] for fault in body["errors"])
+    for secret in (CODE, "hong@example.com", "482901"):
+        assert secret not in response.content.decode()
+    assert not Message.objects.exists()
+
+
+def test_names_every_missing_member(api: Api) -> None:
+    body = problem(api.post(body={}), 422, "validation_error")
+    assert [fault["pointer"] for fault in body["errors"]] == ["/to", "/user_name", "/code"]
+
+
+def test_the_hint_has_the_nearest_name(api: Api) -> None:
+    body = problem(api.post(body={**OTP, "usr_name": "x"}), 422, "validation_error")
+    assert "Did you mean `user_name`?" in body["hint"]
+
+
+def test_says_that_webhooks_are_not_there_yet(api: Api) -> None:
+    body = problem(api.post(body={**OTP, "webhook_url": "https://x"}), 422, "validation_error")
+    assert body["errors"] == [
+        {"pointer": "/webhook_url", "detail": "is not available in this version"}
+    ]
+    assert "respond-async" in body["hint"]
+
+
+def test_an_empty_name_is_allowed(api: Api) -> None:
+    assert api.post(body={**OTP, "user_name": ""}, X_Dry_Run="1").status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"text"', b"null", b"7"])
+def test_refuses_json_that_is_no_object(api: Api, body: bytes) -> None:
+    assert problem(api.post(body=body), 422, "validation_error")["errors"][0]["pointer"] == ""

@@ -1,0 +1,123 @@
+"""A person looks a mail up in the admin; what they see, and what they do not."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from django_authmail import keys
+from django_authmail.models import ApiKey, Message
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CODE = "CANARY-7391"
+TO = "hong.gildong@example.com"
+
+
+@pytest.fixture
+def key() -> str:
+    key = keys.generate()
+    ApiKey.objects.create(
+        name="shop", prefix=keys.prefix(key), digest=keys.digest(key), scopes=list(keys.SCOPES)
+    )
+    return key
+
+
+@pytest.fixture
+def staff(page: Page, live_server: LiveServer) -> Page:
+    """A page where an administrator has logged in."""
+    User.objects.create_superuser("admin", password="a-password-for-tests")
+    page.goto(f"{live_server.url}/admin/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "a-password-for-tests")
+    page.click("input[type=submit]")
+    return page
+
+
+def _ask(live_server: LiveServer, key: str, to: str, **headers: str) -> None:
+    body = json.dumps({"to": to, "user_name": "홍길동", "code": CODE}).encode()
+    request = urllib.request.Request(f"{live_server.url}/send/otp", body)
+    request.add_header("Authorization", f"Bearer {key}")
+    request.add_header("Content-Type", "application/json")
+    for name, value in headers.items():
+        request.add_header(name, value)
+    try:
+        urllib.request.urlopen(request).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+
+
+def test_finds_a_mail_and_its_outcome_but_not_its_code(
+    staff: Page, live_server: LiveServer, smtp_server: SmtpServer, key: str, tmp_path: Path
+) -> None:
+    smtp_server.refuse["nobody@example.com"] = "550 5.1.1 no such user"
+    _ask(live_server, key, "nobody@example.com")
+    _ask(live_server, key, "later@example.com", Prefer="respond-async")
+    _ask(live_server, key, TO)
+    assert CODE in smtp_server.mails[0].text
+    message = Message.objects.get(state="accepted")
+    page = staff
+
+    page.get_by_role("link", name="Messages", exact=True).first.click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(3)
+    page.screenshot(path=tmp_path / "list.png", full_page=True)
+    assert CODE not in page.content()
+
+    page.fill("#searchbar", TO)
+    page.click("#changelist-search input[type=submit]")
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    assert "gildong" not in page.url
+    expect(page.locator("#result_list .authmail-state")).to_have_text("accepted")
+    assert CODE not in page.content()
+
+    page.locator("#result_list tbody th a").click()
+    expect(page.locator("body")).to_contain_text(message.message_id)
+    expect(page.locator("body")).to_contain_text("h***@example.com")
+    expect(page.locator("body")).to_contain_text("queued as")
+    expect(page.locator(".field-badge .authmail-state").first).to_have_text("accepted")
+    page.screenshot(path=tmp_path / "detail.png", full_page=True)
+    for secret in (CODE, TO, key, "홍길동"):
+        assert secret not in page.content()
+
+
+def test_makes_a_key_that_works(
+    staff: Page, live_server: LiveServer, smtp_server: SmtpServer, tmp_path: Path
+) -> None:
+    page = staff
+    page.goto(f"{live_server.url}/admin/authmail/apikey/add/")
+    page.fill("#id_name", "shop")
+    page.screenshot(path=tmp_path / "add.png", full_page=True)
+    page.click("input[name=_save]")
+    key = page.locator("#authmail-key").inner_text()
+    page.screenshot(path=tmp_path / "created.png", full_page=True)
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
+    page.screenshot(path=tmp_path / "keys.png", full_page=True)
+    assert key not in page.content()
+    _ask(live_server, key, TO)
+    assert CODE in smtp_server.mails[0].text
+
+
+def test_the_api_s_page_works_without_any_other_site(
+    page: Page, live_server: LiveServer, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{live_server.url}/docs")
+    expect(page.get_by_text("Send a one-time code")).to_be_visible()
+    page.get_by_text("Send a one-time code").click()
+    expect(page.get_by_text("482901").first).to_be_visible()
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+    assert all(re.match(rf"{re.escape(live_server.url)}/|data:", url) for url in asked)
+    page.goto(f"{live_server.url}/docs/errors#smtp_timeout")
+    page.screenshot(path=tmp_path / "errors.png", full_page=True)
+    expect(page.locator("#smtp_timeout")).to_be_in_viewport()

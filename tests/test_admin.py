@@ -1,0 +1,218 @@
+"""The send log and the keys in the admin: who sees what, and what nobody sees."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import unquote
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from django_authmail import dispatch, keys, outbox
+from django_authmail.models import ApiKey, Message
+from django_authmail.notifiers import OTPNotifier
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db
+
+CODE = "CANARY-7391"
+TO = "Hong.Gildong@example.com"
+LOG = "/admin/authmail/message/"
+KEYS = "/admin/authmail/apikey/"
+
+
+@pytest.fixture
+def queued() -> Message:
+    """A message that waits, its body sealed in the row."""
+    mail = OTPNotifier().build(TO, user_name="홍길동", code=CODE)
+    return outbox.submit(mail, owner="site", request_id="call-1")
+
+
+@pytest.fixture
+def refused(smtp_server: SmtpServer) -> Message:
+    """A message that the server refused."""
+    smtp_server.refuse[TO] = "550 5.1.1 no such user"
+    mail = OTPNotifier().build(TO, user_name="홍길동", code=CODE)
+    return dispatch.send_now(mail, owner="setting", request_id="call-2")
+
+
+def _text(client: Client, address: str) -> str:
+    response = client.get(address)
+    assert response.status_code == 200
+    return html.unescape(response.content.decode())
+
+
+def test_lists_messages_with_state_and_reason(
+    admin_client: Client, queued: Message, refused: Message
+) -> None:
+    text = _text(admin_client, LOG)
+    assert "authmail-state-queued" in text
+    assert "authmail-state-failed" in text
+    assert "<code>recipient_refused</code> / <code>bad_recipient</code>" in text
+    assert "There is no such mailbox" in text
+    assert "H***@example.com" in text
+    for secret in (CODE, TO, "홍길동"):
+        assert secret not in text
+
+
+def test_a_message_s_page_says_what_to_do(admin_client: Client, refused: Message) -> None:
+    text = _text(admin_client, f"{LOG}{refused.pk}/change/")
+    assert "There is no such mailbox" in text
+    assert "550 5.1.1 no such user" in text
+    assert "the key in AUTHMAIL_API_KEY" in text
+    assert refused.message_id in text
+    for secret in (CODE, TO, "홍길동"):
+        assert secret not in text
+
+
+def test_the_sealed_body_is_neither_shown_nor_read(
+    admin_client: Client, queued: Message, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert queued.sealed
+    sealed = bytes(queued.sealed).decode("ascii")
+    for address in (LOG, f"{LOG}{queued.pk}/change/"):
+        with django_assert_max_num_queries(20) as queries:
+            text = _text(admin_client, address)
+        assert sealed[:40] not in text
+        assert "sealed" not in text
+        assert "sealed" not in " ".join(str(query["sql"]) for query in queries.captured_queries)
+
+
+def test_nobody_changes_a_message(admin_client: Client, queued: Message) -> None:
+    assert admin_client.get(f"{LOG}add/").status_code == 403
+    assert admin_client.get(f"{LOG}{queued.pk}/delete/").status_code == 403
+    assert admin_client.post(f"{LOG}{queued.pk}/change/", {"state": "failed"}).status_code == 403
+    admin_client.post(
+        LOG, {"action": "delete_selected", "_selected_action": str(queued.pk), "post": "yes"}
+    )
+    queued.refresh_from_db()
+    assert queued.state == "queued"
+
+
+def test_the_log_needs_its_permission(client: Client, queued: Message) -> None:
+    staff = User.objects.create_user("staff", password="x", is_staff=True)
+    client.force_login(staff)
+    assert client.get(LOG).status_code == 403
+    staff.user_permissions.add(Permission.objects.get(codename="view_message"))
+    assert client.get(LOG).status_code == 200
+    assert client.get(KEYS).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        pytest.param(TO, id="the address"),
+        pytest.param(f"  {TO} ", id="with spaces around it"),
+        pytest.param("Hong.Gildong@EXAMPLE.com", id="the domain in upper case"),
+        pytest.param("call-1", id="the request id"),
+        pytest.param("{message_id}", id="the Message-ID"),
+        pytest.param("{bare_message_id}", id="the Message-ID without brackets"),
+        pytest.param("{id}", id="the id"),
+    ],
+)
+def test_finds_a_message_by(admin_client: Client, queued: Message, term: str) -> None:
+    other = OTPNotifier().build("other@example.com", user_name="", code="1111")
+    outbox.submit(other, owner="site", request_id="call-3")
+    term = term.format(
+        message_id=queued.message_id, bare_message_id=queued.message_id.strip("<>"), id=queued.pk
+    )
+    response = admin_client.post(LOG, {"authmail_search": "1", "q": term}, follow=True)
+    text = html.unescape(response.content.decode())
+    assert f"{LOG}{queued.pk}/change/" in text
+    assert "o***@example.com" not in text
+    # Old links and habits: ?q= works as well.
+    assert f"{LOG}{queued.pk}/change/" in _text_of(admin_client, term)
+
+
+def _text_of(client: Client, term: str) -> str:
+    return html.unescape(client.get(LOG, {"q": term}).content.decode())
+
+
+@pytest.mark.parametrize("term", ["nobody@example.com", "Hong", "example.com", "<x@y>", "a@b@c"])
+def test_finds_nothing_by(admin_client: Client, queued: Message, term: str) -> None:
+    assert f"{LOG}{queued.pk}/change/" not in _text_of(admin_client, term)
+
+
+def test_a_search_keeps_addresses_out_of_the_access_log(
+    admin_client: Client, queued: Message
+) -> None:
+    assert 'id="changelist-search" method="post"' in _text(admin_client, LOG)
+    address = f"{LOG}?state__exact=queued&p=2"
+    response = admin_client.post(address, {"authmail_search": "1", "q": TO})
+    assert response.status_code == 302
+    location = unquote(response["Location"])
+    assert "gildong" not in location.lower()
+    assert location.startswith(f"{LOG}?state__exact=queued&q=recipient:")
+    assert f"{LOG}{queued.pk}/change/" in _text(admin_client, response["Location"])
+
+
+def test_filters_by_error_code(admin_client: Client, queued: Message, refused: Message) -> None:
+    text = _text(admin_client, f"{LOG}?error_code=recipient_refused")
+    assert str(refused.pk) in text
+    assert str(queued.pk) not in text
+
+
+def test_a_new_key_is_shown_once(admin_client: Client) -> None:
+    response = admin_client.post(
+        f"{KEYS}add/", {"name": "shop", "scopes": ["send:otp"], "expires_at_0": "", "_save": "1"}
+    )
+    shown = re.search(r'id="authmail-key">(am_live_\w+)<', response.content.decode())
+    assert shown is not None
+    key = shown[1]
+    row = ApiKey.objects.get()
+    assert keys.well_formed(key)
+    assert (row.digest, row.prefix, row.scopes) == (
+        keys.digest(key),
+        keys.prefix(key),
+        ["send:otp"],
+    )
+    assert "no-store" in response["Cache-Control"]
+    assert key not in str(admin_client.cookies)
+    assert key not in str(dict(admin_client.session))
+    for address in (KEYS, f"{KEYS}{row.pk}/change/", f"{KEYS}{row.pk}/history/", "/admin/"):
+        text = _text(admin_client, address)
+        assert key not in text
+        assert row.digest not in text
+
+
+@pytest.mark.parametrize("given", [{"scopes": []}, {"scopes": ["everything"]}, {"name": ""}])
+def test_a_key_needs_a_name_and_known_scopes(
+    admin_client: Client, given: dict[str, object]
+) -> None:
+    form = {"name": "shop", "scopes": ["send:otp"], "_save": "1"} | given
+    response = admin_client.post(f"{KEYS}add/", form)
+    assert "errornote" in response.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_only_a_key_s_name_can_be_changed(admin_client: Client) -> None:
+    row = ApiKey.objects.create(name="shop", prefix="am_live_abcdef", digest="d", scopes=["a"])
+    admin_client.post(
+        f"{KEYS}{row.pk}/change/",
+        {"name": "store", "scopes": ["send:otp"], "prefix": "x", "digest": "y", "_save": "1"},
+    )
+    row.refresh_from_db()
+    assert (row.name, row.scopes, row.prefix, row.digest) == (
+        "store",
+        ["a"],
+        "am_live_abcdef",
+        "d",
+    )
+    assert admin_client.get(f"{KEYS}{row.pk}/delete/").status_code == 403
+
+
+def test_revokes_keys(admin_client: Client) -> None:
+    rows = [ApiKey.objects.create(name=name, prefix="am_live_abcdef", digest=name) for name in "ab"]
+    form = {"action": "revoke", "_selected_action": [str(row.pk) for row in rows]}
+    text = admin_client.post(KEYS, form, follow=True).content.decode()
+    assert "2 keys were revoked." in text
+    assert "authmail-state-failed" in text
+    first = ApiKey.objects.values_list("revoked_at", flat=True).first()
+    assert first is not None
+    assert "0 keys were revoked." in admin_client.post(KEYS, form, follow=True).content.decode()
+    assert ApiKey.objects.filter(revoked_at=first).count() == 2
+    history = _text(admin_client, f"{KEYS}{rows[0].pk}/history/")
+    assert "revoked" in history.lower()
