@@ -1,0 +1,1 @@
+"""A Django project that runs django_authmail as a mail service of its own."""

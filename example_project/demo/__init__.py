@@ -1,0 +1,1 @@
+"""What `manage.py demo` starts, and how it makes sure that nothing of it stays behind."""

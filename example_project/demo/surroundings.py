@@ -1,0 +1,76 @@
+"""The run folder of one demo, and the environment that its processes see instead of the user's."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from example_project.environment import BASE_DIR, NAMES
+from example_project.sink import MAILS_FOLDER, SinkAddress
+
+#: Read by the programs that the demo starts. The user's own values are meant for other services.
+_OTHERS = (
+    "CELERY_",
+    "FORWARDED_ALLOW_IPS",
+    "GUNICORN_",
+    "PROMETHEUS_",
+    "UVICORN_",
+    "WEB_CONCURRENCY",
+)
+
+
+@contextmanager
+def run_folder(argv: Sequence[str]) -> Iterator[None]:
+    """Give this process a run folder of its own, and no configuration but the demo's.
+
+    The folder is gone at the end, unless the command line says `--keep`. SIGTERM and a closed
+    terminal are made to unwind like Ctrl-C, so that this holds for them too.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = BASE_DIR / "var" / f"demo-{stamp}-{secrets.token_hex(3)}"
+    folder.mkdir(mode=0o700, parents=True)
+    for name in [name for name in os.environ if name in NAMES or name.startswith(_OTHERS)]:
+        del os.environ[name]
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="example_project.settings",
+        ENV_FILE="",
+        DATA_DIR=str(folder),
+        SECRET_KEY=secrets.token_urlsafe(64),
+    )
+    try:
+        yield
+    finally:
+        if "--keep" not in argv:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
+    """Return the environment of the processes that send: this one's, and the sink for a server."""
+    metrics = folder / "metrics"
+    metrics.mkdir(exist_ok=True)
+    return {
+        **os.environ,
+        "SMTP_HOST": sink.host,
+        "SMTP_PORT": str(sink.port),
+        "SMTP_USER": sink.user,
+        "SMTP_PASSWORD": sink.password,
+        "SMTP_CA_FILE": sink.ca_file,
+        "SMTP_FROM": "Example <no-reply@example.com>",
+        "METRICS_ENABLED": "true",
+        "DEMO_INBOX_DIR": str(folder / MAILS_FOLDER),
+        # One folder for the counters of all processes, so that /metrics shows their sum.
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }

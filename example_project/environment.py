@@ -1,0 +1,363 @@
+"""Reads the configuration of a process: the real environment, and `.env` where that is silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+#: Every name that the settings read. The demo removes them all from what its processes inherit.
+NAMES = (
+    "ALLOWED_HOSTS",
+    "API_IDEMPOTENCY_TTL_SECONDS",
+    "API_KEY",
+    "API_RATE_LIMIT_PER_MINUTE",
+    "CACHE_URL",
+    "CELERY_BROKER_URL",
+    "DATABASE_URL",
+    "DATA_DIR",
+    "DEFAULT_FROM_EMAIL",
+    "DEMO_INBOX_DIR",
+    "EMAIL_SERVICE_DEBUG",
+    "EMAIL_SERVICE_LOG_FORMAT",
+    "EMAIL_TEST_CAPTURE_DIR",
+    "HOST",
+    "MAGIC_LINK_BASE_URL",
+    "METRICS_ENABLED",
+    "METRICS_REQUIRE_AUTH",
+    "PORT",
+    "SECRET_KEY",
+    "SMTP_CA_FILE",
+    "SMTP_FROM",
+    "SMTP_HOST",
+    "SMTP_PASSWORD",
+    "SMTP_PORT",
+    "SMTP_USER",
+    "SMTP_USE_SSL",
+    "SMTP_USE_TLS",
+    "WEBHOOK_ALLOW_HOSTS",
+    "WEBHOOK_ALLOW_LOOPBACK",
+)
+
+TRUE = frozenset({"1", "true", "yes"})
+FALSE = frozenset({"0", "false", "no"})
+
+_ENTRY = re.compile(
+    r"""
+    [ \t]* (?:export[ \t]+)? (?P<name>[A-Za-z_][A-Za-z0-9_]*) [ \t]*=[ \t]*
+    (?:
+        '(?P<single>(?:\\['\\]|[^'])*)' [ \t]*(?:\#[^\n]*)?
+      | "(?P<double>(?:\\.|[^"\\])*)"  [ \t]*(?:\#[^\n]*)?
+      | (?P<bare>(?!['"])[^\n]*)
+    )
+    (?:\n|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def parse_env_file(text: str, *, source: str = ".env") -> dict[str, str]:
+    """Return the names and values of an env file.
+
+    A value may be bare (a comment starts at white space and `#`), 'single' or "double" quoted, and
+    a quoted one may span lines. `$` is an ordinary character: passwords contain it.
+    Raises ImproperlyConfigured naming the line, never its content, which may be a secret.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    values: dict[str, str] = {}
+    position = 0
+    while position < len(text):
+        if blank := _BLANK.match(text, position):
+            position = blank.end()
+            continue
+        entry = _ENTRY.match(text, position)
+        if entry is None:
+            line = text.count("\n", 0, position) + 1
+            raise ImproperlyConfigured(f"{source}, line {line}: expected NAME=value.")
+        if (single := entry["single"]) is not None:
+            value = re.sub(r"\\(['\\])", r"\1", single)
+        elif (double := entry["double"]) is not None:
+            value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), double, flags=re.DOTALL)
+        else:
+            value = re.sub(r"\s+#.*", "", entry["bare"]).strip()
+        values[entry["name"]] = value
+        position = entry.end()
+    return values
+
+
+class Environment:
+    """Typed readers over names and values. An empty value is the same as an absent one."""
+
+    def __init__(self, values: Mapping[str, str], *, base_dir: Path = BASE_DIR) -> None:
+        self._values = values
+        self._base_dir = base_dir
+
+    @classmethod
+    def load(
+        cls, environ: Mapping[str, str] | None = None, *, base_dir: Path = BASE_DIR
+    ) -> Environment:
+        """Read `.env` beside manage.py, or the file that ENV_FILE names; the environment wins.
+
+        An empty ENV_FILE reads no file.
+        """
+        environ = os.environ if environ is None else environ
+        named = environ.get("ENV_FILE")
+        if named == "":
+            return cls(environ, base_dir=base_dir)
+        path = base_dir / (named or ".env")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            if named is not None:
+                raise ImproperlyConfigured(f"ENV_FILE: there is no file {path}.") from None
+            return cls(environ, base_dir=base_dir)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from None
+        return cls({**parse_env_file(text, source=str(path)), **environ}, base_dir=base_dir)
+
+    def given(self, name: str) -> bool:
+        """Whether the name has a value."""
+        return bool(self._values.get(name))
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return the value as it is."""
+        return self._values.get(name) or default
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """Return 1/0, true/false or yes/no, in any case, as a bool."""
+        value = self.text(name).strip().lower()
+        if not value:
+            return default
+        if value not in TRUE | FALSE:
+            raise ImproperlyConfigured(
+                f"{name} is {self.text(name)!r}; it must be 1 or 0, true or false, yes or no."
+            )
+        return value in TRUE
+
+    def integer(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+        """Return a whole number within its range."""
+        value = self.text(name).strip()
+        if not value:
+            return default
+        bounds = f"{least} or more" if most is None else f"from {least} to {most}"
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number, {bounds}.")
+        number = int(value)
+        if number < least or (most is not None and number > most):
+            raise ImproperlyConfigured(f"{name} is {number}; it must be {bounds}.")
+        return number
+
+    def csv(self, name: str, default: Sequence[str] = ()) -> list[str]:
+        """Return the entries of a comma list, or of a JSON list of strings."""
+        value = self.text(name).strip()
+        if not value:
+            return list(default)
+        if value.startswith("[") and value.endswith("]") and '"' in value:
+            try:
+                entries = json.loads(value)
+            except ValueError:
+                entries = None
+            if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+                raise ImproperlyConfigured(
+                    f"{name} must be a comma list or a JSON list of strings."
+                )
+            return entries
+        return [entry.strip() for entry in value.split(",") if entry.strip()]
+
+    def choice(self, name: str, default: str, *, choices: Sequence[str]) -> str:
+        """Return one of a few words, in any case."""
+        value = self.text(name, default).strip().lower()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} is {value!r}; it must be {' or '.join(choices)}.")
+        return value
+
+    def path(self, name: str, default: str = "") -> Path | None:
+        """Return a path, relative to the folder of manage.py; None where there is no value."""
+        value = self.text(name, default)
+        return self._base_dir / value if value else None
+
+    def folder(self, name: str, default: str) -> Path:
+        """Return a folder that exists; it is made, for this user alone, if it does not."""
+        path = self._base_dir / self.text(name, default)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}: {path} is no folder: {error.strerror}.") from None
+        return path
+
+    def base_url(self, name: str) -> str:
+        """Return an absolute http(s) URL; http only to loopback hosts. Links are built on it."""
+        value = self.text(name).strip()
+        if not value:
+            return ""
+        url = _split(name, value)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise ImproperlyConfigured(f"{name} must be an absolute https:// URL.")
+        if url.scheme == "http" and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            raise ImproperlyConfigured(
+                f"{name} must be https:// (http:// for loopback hosts only)."
+            )
+        if url.query or url.fragment or url.username is not None:
+            raise ImproperlyConfigured(f"{name} must have no query, fragment or user.")
+        return value
+
+    def database(self, name: str, *, default: str) -> dict[str, Any]:
+        """Return an entry of DATABASES from a sqlite, postgres or mysql URL.
+
+        The query becomes OPTIONS, but for `conn_max_age`.
+        """
+        value = self.text(name, default)
+        # Its colons are no port, whatever urlsplit makes of them.
+        url = _split(name, value.replace("sqlite://:memory:", "sqlite:///:memory:"))
+        options = dict(parse_qsl(url.query, keep_blank_values=True))
+        # A query per request is cheaper than a connection per request, by far.
+        age = Environment({name: options.pop("conn_max_age", "")})
+        common = {"CONN_MAX_AGE": age.integer(name, 60), "CONN_HEALTH_CHECKS": True}
+        match url.scheme:
+            case "sqlite":
+                return {**common, **_sqlite(name, url, options, base_dir=self._base_dir)}
+            case "postgres" | "postgresql":
+                return {
+                    **common,
+                    **_server(name, url, "postgresql", {"connect_timeout": 5}, options),
+                }
+            case "mysql" | "mariadb":
+                mysql = {
+                    "charset": "utf8mb4",
+                    "connect_timeout": 5,
+                    "isolation_level": "read committed",
+                }
+                return {**common, **_server(name, url, "mysql", mysql, options)}
+        raise ImproperlyConfigured(
+            f"{name} must start with sqlite://, postgres:// or mysql://, not {url.scheme}://."
+        )
+
+    def cache(self, name: str, *, default: str = "locmem://") -> dict[str, Any]:
+        """Return an entry of CACHES from a locmem, redis, file or dummy URL."""
+        value = self.text(name, default)
+        url = _split(name, value)
+        backends = "django.core.cache.backends"
+        match url.scheme:
+            case "locmem":
+                return {"BACKEND": f"{backends}.locmem.LocMemCache", "LOCATION": url.netloc}
+            case "redis" | "rediss":
+                # A silent Redis costs a request one second, not its deadline.
+                timeouts = {"socket_connect_timeout": 1, "socket_timeout": 1}
+                return {
+                    "BACKEND": f"{backends}.redis.RedisCache",
+                    "LOCATION": value,
+                    "KEY_PREFIX": "authmail",
+                    "OPTIONS": timeouts,
+                }
+            case "file" if url.path.strip("/"):
+                return {
+                    "BACKEND": f"{backends}.filebased.FileBasedCache",
+                    "LOCATION": unquote(url.path),
+                }
+            case "file":
+                raise ImproperlyConfigured(f"{name} must name a folder: file:///path/of/it.")
+            case "dummy":
+                return {"BACKEND": f"{backends}.dummy.DummyCache"}
+        raise ImproperlyConfigured(
+            f"{name} must start with locmem://, redis://, rediss:// or file://,"
+            f" not {url.scheme}://."
+        )
+
+    def secret_key(self, data_dir: Path) -> str:
+        """Return SECRET_KEY, or the key kept in the data folder, made when first asked for."""
+        if self.given("SECRET_KEY"):
+            return self.text("SECRET_KEY")
+        path = data_dir / "secret_key"
+        if not path.exists():
+            _keep_new_secret(path)
+        key = path.read_text(encoding="ascii").strip()
+        if len(key) < 50:
+            raise ImproperlyConfigured(
+                f"{path} does not hold a key. Remove it to have a new one made, or set SECRET_KEY."
+            )
+        return key
+
+
+def _keep_new_secret(path: Path) -> None:
+    """Write a new secret to the path, unless another process is first."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(64))
+        # A link never replaces: of processes that start together, all use the first one's key.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _split(name: str, value: str) -> SplitResult:
+    """Split a URL. Errors never show it: it may hold a password."""
+    try:
+        url = urlsplit(value)
+        url.port  # noqa: B018 - reading it validates it
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not a valid URL.") from None
+    if not url.scheme:
+        raise ImproperlyConfigured(f"{name} must be a URL (scheme://…).")
+    return url
+
+
+def _sqlite(
+    name: str, url: SplitResult, options: dict[str, str], *, base_dir: Path
+) -> dict[str, Any]:
+    location = unquote(url.path).removeprefix("/")
+    if options:
+        raise ImproperlyConfigured(f"{name}: sqlite:// takes no options but conn_max_age.")
+    if url.netloc or not location.strip("/"):
+        raise ImproperlyConfigured(
+            f"{name} must be sqlite:///relative/path or sqlite:////absolute/path."
+        )
+    path = location if location == ":memory:" else str(base_dir / location)
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            # A transaction that reads first and writes later fails at once when another one wrote
+            # in between; taking the lock at its start makes it wait instead.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 10,
+            "init_command": "PRAGMA journal_mode=WAL",
+        },
+    }
+
+
+def _server(
+    name: str,
+    url: SplitResult,
+    engine: str,
+    defaults: dict[str, Any],
+    options: dict[str, str],
+) -> dict[str, Any]:
+    database = unquote(url.path.removeprefix("/"))
+    if not database:
+        raise ImproperlyConfigured(f"{name} names no database: scheme://user:password@host/NAME.")
+    numbers = {key: int(value) for key, value in options.items() if value.isdecimal()}
+    return {
+        "ENGINE": f"django.db.backends.{engine}",
+        "NAME": database,
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "HOST": unquote(url.hostname or ""),
+        "PORT": str(url.port or ""),
+        "OPTIONS": {**defaults, **options, **numbers},
+    }

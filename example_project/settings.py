@@ -1,0 +1,270 @@
+"""The settings, all of them from the environment. `.env.example` lists the names."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from urllib.parse import quote
+
+from django.conf import global_settings
+from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from django_authmail.secret import Secret
+from example_project.commands import management_command, needs_mail_server
+from example_project.environment import Environment
+from example_project.notices import Notice
+
+env = Environment.load()
+notices: list[Notice] = []
+
+# -- This machine -------------------------------------------------------------------------------
+
+#: What this process keeps: database, key, broker folders. It holds secrets, so nobody else reads.
+DATA_DIR = env.folder("DATA_DIR", "var")
+
+SECRET_KEY = env.secret_key(DATA_DIR)
+HOST = env.text("HOST", "127.0.0.1")
+PORT = env.integer("PORT", 8000, least=1, most=65535)
+# `email-service` is what S0's callers name the service in a compose file.
+ALLOWED_HOSTS = env.csv("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]", "email-service"))
+
+DATABASES = {
+    "default": env.database(
+        "DATABASE_URL", default=f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}"
+    )
+}
+CACHES = {"default": env.cache("CACHE_URL")}
+
+# -- Django --------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    # First, so that its runserver is the one that runs.
+    "example_project",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_authmail",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "example_project.static.StaticFilesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+if find_spec("django_prometheus") is not None:
+    INSTALLED_APPS.append("django_prometheus")
+    MIDDLEWARE = [
+        "django_prometheus.middleware.PrometheusBeforeMiddleware",
+        *MIDDLEWARE,
+        "django_prometheus.middleware.PrometheusAfterMiddleware",
+    ]
+
+ROOT_URLCONF = "example_project.urls"
+WSGI_APPLICATION = "example_project.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+LANGUAGE_CODE = "ko"
+LANGUAGES = [("ko", _("Korean")), ("en", _("English"))]
+TIME_ZONE = "Asia/Seoul"
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Served from where the apps keep them: no collectstatic before the first start.
+WHITENOISE_USE_FINDERS = True
+
+# -- Mail ----------------------------------------------------------------------------------------
+
+
+def sender() -> str:
+    """Return the From address: SMTP_FROM, SMTP_USER if it is an address, DEFAULT_FROM_EMAIL."""
+    user = env.text("SMTP_USER")
+    address = (
+        env.text("SMTP_FROM") or (user if "@" in user else "") or env.text("DEFAULT_FROM_EMAIL")
+    )
+    if not address and needs_mail_server(sys.argv):
+        raise ImproperlyConfigured(
+            "SMTP_FROM is not set, and neither is DEFAULT_FROM_EMAIL, nor is SMTP_USER an address:"
+            " there is nothing to put into From."
+        )
+    return address
+
+
+def smtp_options() -> dict[str, object]:
+    """Return the options of the `smtp` carrier."""
+    host = env.text("SMTP_HOST")
+    if not host and needs_mail_server(sys.argv):
+        raise ImproperlyConfigured(
+            "SMTP_HOST is not set. Name the mail server in the environment or in .env;"
+            " `manage.py demo` runs without one."
+        )
+    port = env.integer("SMTP_PORT", 587, least=1, most=65535)
+    # Port 465 speaks TLS from the first byte (RFC 8314, 3.3); STARTTLS would wait for ever.
+    use_ssl = env.boolean("SMTP_USE_SSL", port == 465 and not env.given("SMTP_USE_TLS"))
+    use_tls = env.boolean("SMTP_USE_TLS", not use_ssl)
+    if use_ssl and use_tls:
+        raise ImproperlyConfigured(
+            "SMTP_USE_TLS (STARTTLS, port 587) and SMTP_USE_SSL (TLS at once, port 465) are both"
+            " on. Choose one."
+        )
+    user, password = env.text("SMTP_USER"), Secret(env.text("SMTP_PASSWORD"))
+    if user and not password:
+        notices.append(
+            Notice(
+                id="W002",
+                text="SMTP_USER is set and SMTP_PASSWORD is empty: mail is sent without AUTH.",
+                hint="Set SMTP_PASSWORD, or remove SMTP_USER.",
+            )
+        )
+        user = ""
+    if user and not (use_tls or use_ssl):
+        notices.append(
+            Notice(
+                id="W003",
+                text="SMTP_USE_TLS is off: SMTP_PASSWORD crosses the network readable.",
+                hint="Set SMTP_USE_TLS=true, or SMTP_USE_SSL=true for port 465.",
+            )
+        )
+    return {
+        "host": host,
+        "port": port,
+        "username": user,
+        "password": password,
+        "use_tls": use_tls,
+        "use_ssl": use_ssl,
+    }
+
+
+_options = smtp_options()
+DEFAULT_FROM_EMAIL = sender() or global_settings.DEFAULT_FROM_EMAIL
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+if hasattr(mail, "mailers"):
+    MAILERS = {
+        "default": {"BACKEND": "django_authmail.smtp.EmailBackend", "OPTIONS": _options},
+    }
+else:
+    EMAIL_BACKEND = "django_authmail.smtp.EmailBackend"
+    EMAIL_HOST = _options["host"]
+    EMAIL_PORT = _options["port"]
+    EMAIL_HOST_USER = _options["username"]
+    EMAIL_HOST_PASSWORD = _options["password"]
+    EMAIL_USE_TLS = _options["use_tls"]
+    EMAIL_USE_SSL = _options["use_ssl"]
+
+# -- django_authmail -----------------------------------------------------------------------------
+
+AUTHMAIL_API_KEY = Secret(env.text("API_KEY"))
+AUTHMAIL_CAPTURE_DIR = env.path("EMAIL_TEST_CAPTURE_DIR") or ""
+AUTHMAIL_CELERY = True
+AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("text", "json"))
+AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
+AUTHMAIL_METRICS_REQUIRE_AUTH = env.boolean("METRICS_REQUIRE_AUTH", False)
+AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH = not (_options["use_tls"] or _options["use_ssl"])
+AUTHMAIL_SMTP_CA_FILE = env.path("SMTP_CA_FILE") or ""
+AUTHMAIL_SMTP_DEBUG = env.boolean("EMAIL_SERVICE_DEBUG", False)
+AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = env.boolean("WEBHOOK_ALLOW_LOOPBACK", False)
+
+# Their layers come later. Until then they are read, so that a mistake in them stops the start,
+# and reported, so that nobody relies on a limit that is not there.
+env.integer("API_RATE_LIMIT_PER_MINUTE", 60)
+env.integer("API_IDEMPOTENCY_TTL_SECONDS", 86400)
+env.csv("WEBHOOK_ALLOW_HOSTS")
+env.base_url("MAGIC_LINK_BASE_URL")
+notices.extend(
+    Notice(id="W001", text=f"{name} is set, but has no effect in this version.")
+    for name in (
+        "API_RATE_LIMIT_PER_MINUTE",
+        "API_IDEMPOTENCY_TTL_SECONDS",
+        "WEBHOOK_ALLOW_HOSTS",
+        "WEBHOOK_ALLOW_LOOPBACK",
+        "MAGIC_LINK_BASE_URL",
+    )
+    if env.given(name)
+)
+
+#: The folder whose mails /inbox/ shows to anybody who can reach it. Only the demo sets it.
+DEMO_INBOX_DIR = env.path("DEMO_INBOX_DIR")
+
+if not needs_mail_server(sys.argv) and management_command(sys.argv) != "check":
+    # No host and no From is no obstacle to what these commands do. `check` says it, the others
+    # would refuse to run.
+    SILENCED_SYSTEM_CHECKS = ["authmail.E002", "authmail.E004"]
+
+# -- Celery --------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+if CELERY_BROKER_URL.startswith("filesystem:"):
+    # The host means nothing there, but kombu warns of one that is missing.
+    CELERY_BROKER_URL = "filesystem://localhost//"
+    _queue, _control = DATA_DIR / "broker" / "queue", DATA_DIR / "broker" / "control"
+    for _folder in (_queue, _control):
+        _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_queue),
+        "data_folder_out": str(_queue),
+        "control_folder": str(_control),
+        "polling_interval": 0.1,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+# Above AUTHMAIL_SEND_DEADLINE (45 s) and under the lease of a row (60 s).
+CELERY_TASK_SOFT_TIME_LIMIT = 50
+CELERY_TASK_TIME_LIMIT = 55
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    # Picks up what a lost task or a dead worker left behind. A sweep that nobody ran in time is
+    # dropped: the next one finds the same rows.
+    "sweep": {"task": "authmail.sweep", "schedule": 5.0, "options": {"expires": 5.0}},
+}
+
+# -- Logs ----------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"lines": {"()": "django_authmail.logs.Formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "celery": {"level": "INFO"},
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django_authmail": {"level": "INFO"},
+        "example_project": {"level": "INFO"},
+    },
+}
+
+ENVIRONMENT_NOTICES = tuple(notices)

@@ -1,0 +1,14 @@
+"""The API at the root, the admin, and the demo's inbox where there is one."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("", include("django_authmail.api.urls")),
+]
+if settings.DEMO_INBOX_DIR:
+    urlpatterns.insert(0, path("inbox/", include("example_project.inbox")))

@@ -1,0 +1,33 @@
+#!/usr/bin/env python
+"""The project's command line; `manage.py demo` shows everything at work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+
+
+def main() -> None:
+    """Run one command. A mistake in the environment is one line, not a traceback."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    from example_project.commands import management_command
+
+    surroundings: AbstractContextManager[None] = nullcontext()
+    if management_command(sys.argv) == "demo":
+        # Imports the sink, which no other command needs.
+        from example_project.demo.surroundings import run_folder
+
+        surroundings = run_folder(sys.argv)
+    try:
+        with surroundings:
+            execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"{sys.argv[0]}: {error}")
+
+
+if __name__ == "__main__":
+    main()
