@@ -136,7 +136,7 @@ def test_every_recipient_refused_is_smtplib_s_exception_too(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"ca_flie": "x"}, "unknown option 'ca_flie'; did you mean 'ca_file'"),
+        ({"ca_fil": "x"}, "unknown option 'ca_fil'; did you mean 'ca_file'"),
         ({"user_name": "x"}, "unknown option 'user_name'; did you mean 'username'"),
         ({"zzz": 1}, "unknown option 'zzz'$"),
         ({"username": "u@example.com", "password": ""}, "without a password"),
