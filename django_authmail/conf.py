@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings
 
+from django_authmail.exceptions import AuthmailError
+from django_authmail.guards import envelope_address
 from django_authmail.secret import Secret
 
 T = TypeVar("T")
@@ -76,6 +78,15 @@ def _keys(value: list[str] | tuple[str, ...]) -> str | None:
     return "must hold strings of at least 32 characters, newest first"
 
 
+def _addresses(value: list[str] | tuple[str, ...]) -> str | None:
+    for address in value:
+        try:
+            envelope_address(address, "it")
+        except (AttributeError, TypeError, AuthmailError) as error:
+            return f"must hold email addresses: {error}"
+    return None
+
+
 def _one_of(*words: str) -> Callable[[str], str | None]:
     def problem(value: str) -> str | None:
         return None if value in words else f"must be one of {', '.join(map(repr, words))}"
@@ -97,7 +108,7 @@ class Conf:
     #: The mailer that queued mail leaves by.
     deliver_using = Setting(str, "default")
     #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
-    hash_keys = Setting((list, tuple), (), problem=_keys, read=tuple)
+    hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
     #: How `django_authmail.logs.Formatter` writes lines.
     log_format = Setting(str, "text", problem=_one_of("text", "json"))
     #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
@@ -108,8 +119,12 @@ class Conf:
     metrics_enabled = Setting(bool, False)
     #: Ask for an API key at /metrics.
     metrics_require_auth = Setting(bool, False)
+    #: Send every mail to these addresses instead of its own. For staging.
+    override_recipients: Setting[tuple[str, ...]] = Setting(
+        (list, tuple), (), problem=_addresses, read=tuple
+    )
     #: Keys that seal bodies at rest, newest first. Empty: derived from SECRET_KEY and fallbacks.
-    sealing_keys = Setting((list, tuple), (), problem=_keys, read=tuple)
+    sealing_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
     #: Longest time that one hand-over may take in the background.
     send_deadline = Setting(timedelta, timedelta(seconds=45), problem=_positive)
     #: Log in to a server without TLS. Passwords then cross the network readable.

@@ -6,6 +6,8 @@ import logging
 import time
 import uuid
 
+from django.db import DatabaseError, router
+
 from django_authmail import mailers
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnusable
@@ -32,8 +34,7 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
     row, claim = queue.submit_claimed(message, owner=owner, request_id=request_id)
     end = time.monotonic() + conf.sync_deadline.total_seconds()
     while True:
-        left = end - time.monotonic()
-        result = _send(claim, left)
+        result = _send(claim, end - time.monotonic())
         has_time = end - time.monotonic() > MINIMUM_SECONDS
         try:
             row = queue.settle(
@@ -41,6 +42,11 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
             )
         except LeaseLost:
             return _lost(claim)
+        except DatabaseError as error:
+            # The caller is told what the mail server said all the same. What it said is lost to
+            # the record: the row ends as any whose worker died.
+            logger.error("email.not_recorded id=%s error=%s", claim.id, type(error).__name__)
+            return queue.as_if_settled(row, result)
         if row.is_final:
             return row
 
@@ -51,20 +57,25 @@ def dispatch_one(id: uuid.UUID) -> Message | None:
     return _dispatch(claim) if claim is not None else None
 
 
-def dispatch_due(limit: int = 20) -> int:
-    """Send up to `limit` due messages, one after the other, and return how many were claimed."""
-    claims = queue.claim_due(limit=1)
+def dispatch_due(limit: int = 20, *, seconds: float | None = None) -> int:
+    """Send up to `limit` due messages, one after the other, and return how many were claimed.
+
+    With `seconds`, no further one is begun after them: the last may take its own deadline longer.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
     done = 0
-    while claims:
+    while done < limit and (end is None or time.monotonic() < end):
+        # One at a time: a lease that waits behind other hand-overs would run out.
+        claims = queue.claim_due(limit=1)
+        if not claims:
+            break
         for claim in claims:
             _dispatch(claim)
             done += 1
-        # One at a time: a lease that waits behind other hand-overs would run out.
-        claims = queue.claim_due(limit=1) if done < limit else []
     return done
 
 
-def _dispatch(claim: Claim) -> Message:
+def _dispatch(claim: Claim) -> Message | None:
     try:
         if claim.valid_seconds is not None and claim.valid_seconds <= 0:
             return queue.drop(claim, _TOO_LATE, State.EXPIRED)
@@ -72,6 +83,13 @@ def _dispatch(claim: Claim) -> Message:
         return queue.settle(claim, result, carrier=conf.deliver_using)
     except LeaseLost:
         return _lost(claim)
+    except DatabaseError:
+        raise  # it concerns every message; the worker waits for the database
+    except Exception as error:
+        # One message that cannot be settled must not stop the worker: its lease ends, and then
+        # its outcome is unknown, which is the truth.
+        logger.error("email.settle_error id=%s error=%s", claim.id, type(error).__name__)
+        return None
 
 
 def _send(claim: Claim, seconds: float) -> SendResult:
@@ -88,9 +106,10 @@ def _send(claim: Claim, seconds: float) -> SendResult:
     except MailerUnusable as error:
         logger.error("email.carrier_unusable id=%s %s", claim.id, error)
         return _failed(claim, Reason.MAILER_UNUSABLE, Retry.CARRIER, str(error))
-    except Exception:
-        # A bug, here or in a carrier: whether the content left before it, nobody knows.
-        logger.exception("email.hand_over_error id=%s", claim.id)
+    except Exception as error:
+        # A bug, here or in a carrier: whether the content left before it, nobody knows. No
+        # traceback is logged: an error tracker would show the content in its frames.
+        logger.error("email.hand_over_error id=%s error=%s", claim.id, type(error).__name__)
         return _failed(claim, Reason.OUTCOME_UNKNOWN, Retry.UNKNOWN, "see the log")
 
 
@@ -101,7 +120,7 @@ def _failed(claim: Claim, reason: Reason, retry: Retry, detail: str) -> SendResu
 
 def _lost(claim: Claim) -> Message:
     logger.warning("email.lease_lost id=%s", claim.id)
-    return Message.objects.get(id=claim.id)
+    return Message.objects.using(router.db_for_write(Message)).get(id=claim.id)
 
 
 _TOO_LATE = Failure(

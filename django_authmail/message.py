@@ -6,23 +6,50 @@ a header. Neither Django nor settings are needed here.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 from enum import StrEnum
 
-from django_authmail.exceptions import InvalidAddress
+from django_authmail.assembler import assemble, attachment_part
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address, header_address, safe_header
 from django_authmail.hashes import mask
 
 #: RFC 5322 2.1.1 allows lines of 998 characters; a subject is one line.
 MAX_SUBJECT = 998
 
-# Everything leaves in 7 bit, so that no server has to offer 8BITMIME or re-encode a signed mail.
-_POLICY = SMTP.clone(cte_type="7bit")
+#: A line of 998 characters less the name of the field; nothing in these values can be folded.
+MAX_MESSAGE_ID = 900
+MAX_UNBROKEN = 900
+#: Leaves room on the first line for an encoded word of some characters (RFC 2047 2).
+MAX_HEADER_NAME = 50
+#: What file systems take, in octets.
+MAX_FILENAME = 255
+#: RFC 6838 4.2 has 127 for each half; the rest is for parameters.
+MAX_CONTENT_TYPE = 400
+
+_MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
+# RFC 5646 in short: language, script, region; Django writes some with an underscore.
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:[-_][A-Za-z0-9]{1,8})*")
+# RFC 5322 3.6.8: printable ASCII without the colon.
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
+_OUR_HEADERS = frozenset(
+    "from to cc reply-to subject date message-id auto-submitted x-auto-response-suppress "
+    "x-entity-ref-id mime-version".split()
+)
+# They name recipients, or belong to the servers on the way: some servers would act on them.
+_FOREIGN_HEADERS = frozenset("bcc sender return-path received apparently-to".split())
+
+# RFC 6838 4.2 restricted names; parameters as RFC 2045 5.1, in their plain forms.
+_CONTENT_TYPE = re.compile(r"([A-Za-z0-9][\w!#$&^.+-]*)/([A-Za-z0-9][\w!#$&^.+-]*)", re.ASCII)
+_PARAMETER = re.compile(
+    r"""[ \t]*;[ \t]*([A-Za-z0-9-]+)=(?:([\w!#$%&'*+.^`{|}~-]+)|"([ !#-\[\]-~]*)")""", re.ASCII
+)
+# Characters that turn the direction of text make `cod.exe` look like `exe.doc`.
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class OnUnknown(StrEnum):
@@ -42,6 +69,47 @@ class Envelope:
     recipients: tuple[str, ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes along with a mail.
+
+    `content_type` is `type/subtype`, with parameters if need be (`text/csv; charset=utf-8`).
+
+    Raises:
+        UnsafeHeader: a file name with a control character, a path or a change of text direction,
+            or a content type that is none, or one of a message or multipart.
+    """
+
+    #: Composed (NFC): macOS gives Korean names in single letters, which others show as such.
+    filename: str
+    content: bytes = field(repr=False)
+    content_type: str = "application/octet-stream"
+
+    def __post_init__(self) -> None:
+        name = unicodedata.normalize("NFC", safe_header(self.filename, "filename"))
+        if not name.strip() or name.strip() in (".", "..") or "/" in name or "\\" in name:
+            raise UnsafeHeader("filename", "is empty or a path; give the name of the file alone")
+        if "\t" in name or _BIDI.search(name):
+            raise UnsafeHeader("filename", "has a character that hides what the file is")
+        if len(name.encode()) > MAX_FILENAME:
+            raise UnsafeHeader("filename", f"has more than {MAX_FILENAME} octets in UTF-8")
+        object.__setattr__(self, "filename", name)
+        if not isinstance(self.content, bytes):
+            raise TypeError("an attachment's content is bytes; encode text, and read files")
+        _content_type(self.content_type)
+
+    def as_part(self) -> bytes:
+        """Return the file as a MIME part, in base64."""
+        maintype, subtype, parameters = _content_type(self.content_type)
+        return attachment_part(
+            self.filename,
+            self.content,
+            maintype=maintype,
+            subtype=subtype,
+            parameters=parameters,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AuthMessage:
     """A mail that is ready to be sent.
@@ -50,7 +118,9 @@ class AuthMessage:
     is text only.
 
     Raises:
-        UnsafeHeader: CR, LF or NUL in an address, the subject or the Message-ID.
+        UnsafeHeader: CR, LF or NUL in an address, the subject, the Message-ID, the locale or an
+            extra header; one of these that cannot be written as it should; an extra header that
+            the message writes itself.
         InvalidAddress: an address that is none, or no recipient at all.
     """
 
@@ -72,6 +142,9 @@ class AuthMessage:
     #: With angle brackets. Fixed here, so that every attempt carries the same one.
     message_id: str = ""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    #: Further headers as pairs of name and value, each name once.
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
     def __post_init__(self) -> None:
         # A frozen dataclass normalises its own values here, before anybody has seen it.
@@ -91,14 +164,17 @@ class AuthMessage:
         if len(safe_header(self.subject, "subject")) > MAX_SUBJECT:
             raise ValueError(f"subject has more than {MAX_SUBJECT} characters")
         domain = envelope_address(self.from_email, "from_email").rpartition("@")[2]
-        normalise(
-            self,
-            "message_id",
-            safe_header(self.message_id or f"<{uuid.uuid4()}@{domain}>", "message_id"),
-        )
+        normalise(self, "message_id", self.message_id or f"<{uuid.uuid4()}@{domain}>")
+        _guard_message_id(self.message_id)
+        _guard_locale(self.locale)
+        normalise(self, "extra_headers", _guarded_headers(self.extra_headers))
+        normalise(self, "attachments", tuple(self.attachments))
+        if not all(isinstance(attachment, Attachment) for attachment in self.attachments):
+            raise TypeError("attachments takes a tuple of Attachment")
 
     def __repr__(self) -> str:
-        to = ", ".join(mask(address) for address in self.envelope.recipients)
+        # Not by way of the guards: debuggers ask for it while the constructor is still refusing.
+        to = ", ".join(mask(str(address)) for address in (*self.to, *self.cc, *self.bcc))
         return f"<AuthMessage {self.kind} to {to} {self.message_id}>"
 
     @property
@@ -115,34 +191,83 @@ class AuthMessage:
     def as_bytes(self) -> bytes:
         """Return the mail as it goes over the wire: CRLF lines, 7 bit, no Bcc header.
 
-        The same message gives the same headers each time; MIME boundaries differ, so build once.
+        The same message gives the same octets each time.
         """
-        mail = EmailMessage(policy=_POLICY)
-        mail["From"] = self.from_email
-        # A mail for hidden recipients only still needs a To that is no address (RFC 5322 3.4).
-        mail["To"] = ", ".join(self.to) or "undisclosed-recipients:;"
-        if self.cc:
-            mail["Cc"] = ", ".join(self.cc)
-        if self.reply_to:
-            mail["Reply-To"] = ", ".join(self.reply_to)
-        mail["Subject"] = self.subject
-        mail["Date"] = format_datetime(self.created_at)
-        mail["Message-ID"] = self.message_id
-        # RFC 3834: no vacation notice or ticket system shall answer a machine's mail.
-        mail["Auto-Submitted"] = "auto-generated"
-        mail["X-Auto-Response-Suppress"] = "All"
-        # Gmail folds mails of one subject into a thread and hides what repeats, the code with it.
-        mail["X-Entity-Ref-ID"] = str(uuid.uuid5(uuid.NAMESPACE_OID, self.message_id))
-        mail.set_content(_lines(self.text_body))
-        if self.html_body:
-            mail.add_alternative(_lines(self.html_body), subtype="html")
-        if self.locale:
-            # Last: setting the content drops every Content-* header that is there.
-            mail["Content-Language"] = self.locale
-        return mail.as_bytes()
+        return assemble(
+            from_email=self.from_email,
+            to=self.to,
+            cc=self.cc,
+            reply_to=self.reply_to,
+            subject=self.subject,
+            created_at=self.created_at,
+            message_id=self.message_id,
+            locale=self.locale.replace("_", "-"),
+            extra_headers=self.extra_headers,
+            text=self.text_body,
+            html=self.html_body,
+            attachments=[attachment.as_part() for attachment in self.attachments],
+        )
 
 
-def _lines(body: str) -> str:
-    # NUL is illegal in mail (RFC 5322 4), and a lone surrogate is no text: both would fail while
-    # the mail is being sent instead of here.
-    return body.replace("\0", "").encode("utf-8", "replace").decode()
+def _guard_message_id(value: str) -> None:
+    safe_header(value, "message_id")
+    if not _MESSAGE_ID.fullmatch(value) or len(value) > MAX_MESSAGE_ID:
+        raise UnsafeHeader("message_id", "needs the form <name@domain>, in ASCII without spaces")
+
+
+def _guard_locale(value: str) -> None:
+    safe_header(value, "locale")
+    if value and not _LANGUAGE.fullmatch(value):
+        raise UnsafeHeader("locale", "is not a language tag such as ko or en-GB")
+
+
+def _guarded_headers(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    if not isinstance(pairs, tuple):
+        raise TypeError("extra_headers takes a tuple of pairs; of a dict, tuple(headers.items())")
+    headers: dict[str, tuple[str, str]] = {}
+    for name, value in pairs:
+        if not _HEADER_NAME.fullmatch(name) or len(name) > MAX_HEADER_NAME:
+            raise UnsafeHeader(
+                "extra_headers",
+                "has a name that is none: it takes printable ASCII without space and colon, "
+                f"at most {MAX_HEADER_NAME} characters",
+            )
+        key = name.lower()
+        if key in _OUR_HEADERS or key.startswith("content-"):
+            raise UnsafeHeader("extra_headers", f"has {name}, which the message writes itself")
+        if key in _FOREIGN_HEADERS or key.startswith("resent-"):
+            raise UnsafeHeader("extra_headers", f"has {name}, which servers on the way act on")
+        if key in headers:
+            raise UnsafeHeader("extra_headers", f"has {name} twice")
+        value = safe_header(value, f"extra_headers[{name!r}]").strip(" \t")
+        if not value:
+            raise UnsafeHeader(f"extra_headers[{name!r}]", "is empty; leave it out")
+        if value.isascii() and max(map(len, value.split())) > MAX_UNBROKEN:
+            raise UnsafeHeader(
+                f"extra_headers[{name!r}]",
+                f"has more than {MAX_UNBROKEN} characters without a space to fold at",
+            )
+        headers[key] = (name, value)
+    return tuple(headers.values())
+
+
+def _content_type(value: str) -> tuple[str, str, dict[str, str]]:
+    """Return main type, subtype and parameters."""
+    safe_header(value, "content_type")
+    found = _CONTENT_TYPE.match(value)
+    if not found or len(value) > MAX_CONTENT_TYPE:
+        raise UnsafeHeader("content_type", "needs the form type/subtype, such as application/pdf")
+    maintype, subtype = found[1].lower(), found[2].lower()
+    if maintype in ("message", "multipart"):
+        # RFC 2046 5: they may not be in base64, and would be read as parts of this mail.
+        raise UnsafeHeader(
+            "content_type", f"is {maintype}; attach such a file as application/octet-stream"
+        )
+    parameters: dict[str, str] = {}
+    end = found.end()
+    while parameter := _PARAMETER.match(value, end):
+        parameters[parameter[1].lower()] = parameter[2] or parameter[3] or ""
+        end = parameter.end()
+    if value[end:].strip(" ;") or "name" in parameters:
+        raise UnsafeHeader("content_type", "has a parameter that cannot be used; filename names it")
+    return maintype, subtype, parameters

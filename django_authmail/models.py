@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class State(models.TextChoices):
@@ -47,7 +48,7 @@ class Message(models.Model):
     owner = models.CharField(_("owner"), max_length=64)
     request_id = models.CharField(_("request"), max_length=128, blank=True)
     masked_recipient = models.CharField(_("recipient"), max_length=320)
-    recipient_count = models.PositiveIntegerField(_("recipients"))
+    recipient_count = models.PositiveIntegerField(pgettext_lazy("count", "recipients"))
     size = models.PositiveIntegerField(_("size in bytes"))
     #: Row id, envelope and MIME bytes, sealed as one value; NULL when final.
     sealed = models.BinaryField(null=True, editable=False)
@@ -60,13 +61,13 @@ class Message(models.Model):
     on_unknown = models.CharField(max_length=8)
     #: Times it was sent again after an unknown outcome.
     resend_count = models.PositiveSmallIntegerField(_("resent"), default=0)
-    attempt_count = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    attempt_count = models.PositiveSmallIntegerField(pgettext_lazy("count", "attempts"), default=0)
     error_code = models.CharField(_("error code"), max_length=32, blank=True)
     reason = models.CharField(_("reason"), max_length=48, blank=True)
     #: What the server said after its final 250: the queue id that its support asks for.
     provider_id = models.CharField(_("server's answer"), max_length=255, blank=True)
     created_at = models.DateTimeField(_("created"), db_index=True)
-    accepted_at = models.DateTimeField(_("accepted"), null=True)
+    accepted_at = models.DateTimeField(pgettext_lazy("time", "accepted"), null=True)
     settled_at = models.DateTimeField(_("settled"), null=True)
 
     class Meta:

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     # Reasons that no server gives: what this package found out itself.
     EXPIRED = "expired"
     SEAL_BROKEN = "seal_broken"
+    ROW_BROKEN = "row_broken"
     MAILER_UNUSABLE = "mailer_unusable"
 
 
@@ -130,6 +131,10 @@ class SendResult:
     provider_id: str = ""
     attempts: int = 1
     duration_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.accepted and self.failure is None:
+            raise ValueError("a message that nobody took needs a failure that says why")
 
     def __bool__(self) -> bool:
         return self.sent

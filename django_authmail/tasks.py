@@ -35,11 +35,22 @@ BROKER_PAUSE = 5.0
 SOCKET_TIMEOUT = 1.0
 #: Messages that one sweep sends, so that a task ends before the next ones pile up behind it.
 SWEEP_LIMIT = 50
+SWEEP_SECONDS = 4.0
+#: Above the deadline of one hand-over, soft; under the end of its lease, hard. Read once: Celery
+#: takes the limits of a task when it is defined.
+SOFT_LIMIT = conf.send_deadline.total_seconds() + SWEEP_SECONDS + 1
+HARD_LIMIT = SOFT_LIMIT + 5
 
 if installed("celery"):
     from celery import current_app, shared_task
 
-    _OPTIONS: dict[str, Any] = {"ignore_result": True, "acks_late": False, "max_retries": 0}
+    _OPTIONS: dict[str, Any] = {
+        "ignore_result": True,
+        "acks_late": False,
+        "max_retries": 0,
+        "soft_time_limit": SOFT_LIMIT,
+        "time_limit": HARD_LIMIT,
+    }
 
     @shared_task(name=DISPATCH, **_OPTIONS)
     def dispatch_message(id: str) -> None:
@@ -49,7 +60,7 @@ if installed("celery"):
     @shared_task(name=SWEEP, **_OPTIONS)
     def sweep() -> int:
         """Send what is due and was not sent: its task was lost, or its worker died."""
-        return dispatch.dispatch_due(SWEEP_LIMIT)
+        return dispatch.dispatch_due(SWEEP_LIMIT, seconds=SWEEP_SECONDS)
 
 
 def connect() -> None:
@@ -88,6 +99,10 @@ class _Publisher:
         if time.monotonic() < self._down_until:
             return
         require("celery", extra="celery", why="AUTHMAIL_CELERY")
+        if current_app.conf.task_always_eager:
+            # The project runs its tasks in the caller's thread, as in tests; so does this one.
+            dispatch_message.apply((str(id),))
+            return
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -117,7 +132,8 @@ class _Publisher:
                 self._down_until = 0.0
             except Exception as error:
                 # Only the class: the text of a connection error may hold the broker's password.
-                self._mark_down(id, type(error).__name__)
+                name = f" {error.name}" if isinstance(error, ImportError) else ""
+                self._mark_down(id, type(error).__name__ + name)
                 self._drop_connection()
             finally:
                 done.set()

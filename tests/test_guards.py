@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.guards import envelope_address, header_address, one_line, safe_header
+from django_authmail.guards import (
+    envelope_address,
+    header_address,
+    one_line,
+    safe_header,
+    safe_header_block,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,12 @@ def test_refuses_what_could_break_a_header(value: str) -> None:
         ),
         ("Team, Inc <a@example.com>", "a@example.com", '"Team, Inc" <a@example.com>'),
         ('"Kim \\"K\\"" <k@example.com>', "k@example.com", '"Kim \\"K\\"" <k@example.com>'),
+        (
+            "=?utf-8?b?7ZmN6ri464+Z?= <hong@example.com>",  # what formataddr() makes
+            "hong@example.com",
+            "홍길동 <hong@example.com>",
+        ),
+        ('"A <x>" <a@example.com>', "a@example.com", '"A <x>" <a@example.com>'),
         ("user@한국.kr", "user@xn--3e0b707e.kr", "user@xn--3e0b707e.kr"),
         ("user+tag@EXAMPLE.com", "user+tag@example.com", "user+tag@example.com"),
         ("root@localhost", "root@localhost", "root@localhost"),
@@ -67,6 +79,8 @@ def test_takes_addresses_that_smtp_can_carry(value: str, bare: str, header: str)
         pytest.param("a@b, c@d", "not allowed", id="a list"),
         pytest.param("A <a@b> <c@d>", "one address", id="two mailboxes"),
         pytest.param("<a@b>, c@d", "one address", id="a list with brackets"),
+        pytest.param("=??q?a=40b=2Ecom?=@example.com", "not allowed", id="an encoded word"),
+        pytest.param("to@b.com <to@example.com>", "quotes", id="an address as a name"),
         pytest.param("a@-example.com", "domain name", id="label begins with a hyphen"),
         pytest.param("a@example..com", "domain name", id="empty label"),
         pytest.param("a@[127.0.0.1]", "literal", id="address literal"),
@@ -101,3 +115,26 @@ def test_a_rendered_subject_loses_the_line_end_of_its_template() -> None:
 def test_a_subject_of_two_lines_is_refused() -> None:
     with pytest.raises(UnsafeHeader):
         one_line("Your\ncode", "subject")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=?utf-8?q?x=0D=0ABcc=3A_y?=", "=?utf-8?b?eAoKYg==?=", "=?nope?q?x?=", "=?utf-8?q?=00?="],
+)
+def test_an_encoded_name_is_guarded_as_what_it_says(name: str) -> None:
+    with pytest.raises(UnsafeHeader):
+        header_address(f"{name} <a@example.com>", "to")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"Subject: a\0b", b"Subject: a\rBcc: x@example.com", b"A: b\r\r\nB: c"],
+)
+def test_a_mail_that_others_built_is_guarded_too(block: bytes) -> None:
+    with pytest.raises(UnsafeHeader):
+        safe_header_block(block + b"\r\n\r\nbody")
+
+
+def test_what_stands_in_the_body_is_not_its_business() -> None:
+    content = b"Subject: a\r\n folded\r\n\r\nb\0c\rd"
+    assert safe_header_block(content) is content

@@ -26,7 +26,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from django.db import connections, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
@@ -34,10 +34,11 @@ from django_authmail.exceptions import LeaseLost, SealBroken
 from django_authmail.hashes import log_hash
 from django_authmail.logs import log_event
 from django_authmail.message import AuthMessage, OnUnknown
-from django_authmail.models import Message, Recipient, State
+from django_authmail.models import Message, State
 from django_authmail.outbox import body, rows
 from django_authmail.outbox.lease import LEASE_MARGIN, Claim, claim_of
 from django_authmail.outbox.retry import next_delay
+from django_authmail.outbox.transactions import retried
 from django_authmail.outcomes import (
     ErrorCode,
     Failure,
@@ -49,6 +50,8 @@ from django_authmail.signals import message_changed, message_queued
 
 logger = logging.getLogger(__name__)
 
+#: Due rows read beyond those wanted, where the database cannot pass over what others are taking.
+SPARE_CANDIDATES = 8
 #: Messages that lose their use within this are tried again in seconds rather than minutes.
 URGENT = timedelta(hours=1)
 
@@ -90,20 +93,33 @@ def submit_claimed(
 def claim(id: uuid.UUID) -> Claim | None:
     """Claim one message if it is due; None if it is not, or another worker has it."""
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using):
+
+    def take() -> Claim | None:
         row = Message.objects.using(using).filter(id=id, due_at__lte=db_now(using)).first()
         return _take(row, using) if row is not None else None
+
+    return retried(take, using=using)
 
 
 def claim_due(limit: int) -> list[Claim]:
     """Claim up to `limit` due messages, the longest due first."""
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using):
+
+    def take() -> list[Claim]:
         due = Message.objects.using(using).filter(due_at__lte=db_now(using)).order_by("due_at")
         if connections[using].features.has_select_for_update_skip_locked:
             # Workers pass each other instead of queueing for the same row.
-            due = due.select_for_update(skip_locked=True)
-        return [taken for row in due[:limit] if (taken := _take(row, using)) is not None]
+            rows_ = due.select_for_update(skip_locked=True)[:limit]
+        else:
+            # Those that others take first are passed over; a few more are read for them.
+            rows_ = due[: limit + SPARE_CANDIDATES]
+        taken: list[Claim] = []
+        for row in rows_:
+            if len(taken) < limit and (claim := _take(row, using)) is not None:
+                taken.append(claim)
+        return taken
+
+    return retried(take, using=using)
 
 
 def settle(
@@ -124,35 +140,48 @@ def settle(
         LeaseLost: the lease ended and another worker took the message over. Nothing is written.
     """
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using):
+
+    def write() -> Message:
         now = db_now(using)
-        row = Message.objects.using(using).select_for_update().get(id=claim.id)
-        if row.lease != claim.lease:
-            raise LeaseLost(f"message {claim.id} was taken over by another worker")
+        row = _held(claim, using)
         failure = result.failure
         # A carrier that cannot work says nothing about the message: no attempt is counted.
         counted = final or failure is None or failure.retry is not Retry.CARRIER
         row.attempt_count += counted
         may_retry = not final and (not counted or row.attempt_count < conf.max_attempts)
-        rows.settle_recipients(row, claim.envelope, result, may_retry)
-        pending = row.recipients.filter(state=Recipient.State.PENDING).exists()
+        rows.settle_recipients(row, claim.envelope, result, may_retry, using)
         if failure is not None and failure.retry is Retry.UNKNOWN:
-            _settle_unknown(row, now, failure, final, resend_now)
-        elif pending:
-            _defer(row, now, _why_pending(result))
+            _settle_unknown(row, now, failure, final, resend_now, using)
+        elif rows.has_pending(row, using):
+            _defer(row, now, rows.why_pending(result))
         else:
-            _finish(row, now, rows.end_state(row), failure)
+            _finish(row, now, rows.end_state(row, using), failure, using)
         if result.sent:
             row.provider_id = result.provider_id[:255]
             row.accepted_at = now
-        rows.record_attempt(row, claim, result, carrier)
-        row.save()
+        rows.record_attempt(row, claim, result, carrier, counted, using)
+        row.save(using=using)
         _announce(
             row,
             using,
             to=claim.envelope.recipients[0],
             duration_ms=round(result.duration_seconds * 1000),
         )
+        return row
+
+    return retried(write, using=using)
+
+
+def as_if_settled(row: Message, result: SendResult) -> Message:
+    """Return `row` as `settle` would have left it for a waiting caller; nothing is written."""
+    failure = result.failure
+    if failure is None:
+        row.state = State.PARTIALLY_ACCEPTED if result.refused else State.ACCEPTED
+    else:
+        row.state = State.UNKNOWN if failure.retry is Retry.UNKNOWN else State.FAILED
+    row.error_code = failure.error_code if failure else ""
+    row.reason = failure.reason if failure else ""
+    row.provider_id = result.provider_id[:255]
     return row
 
 
@@ -163,13 +192,21 @@ def drop(claim: Claim, failure: Failure, state: State) -> Message:
         LeaseLost: another worker took the message over.
     """
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using):
-        row = Message.objects.using(using).select_for_update().get(id=claim.id)
-        if row.lease != claim.lease:
-            raise LeaseLost(f"message {claim.id} was taken over by another worker")
-        _finish(row, db_now(using), state, failure)
-        row.save()
+
+    def write() -> Message:
+        row = _held(claim, using)
+        _finish(row, db_now(using), state, failure, using)
+        row.save(using=using)
         _announce(row, using, to=claim.envelope.recipients[0])
+        return row
+
+    return retried(write, using=using)
+
+
+def _held(claim: Claim, using: str) -> Message:
+    row = Message.objects.using(using).select_for_update().get(id=claim.id)
+    if row.lease != claim.lease:
+        raise LeaseLost(f"message {claim.id} was taken over by another worker")
     return row
 
 
@@ -190,20 +227,28 @@ def _take(row: Message, using: str) -> Claim | None:
     abandoned = row.state == State.SENDING
     row.refresh_from_db(using=using)
     try:
-        envelope, content = body.unpack(row.id, bytes(row.sealed or b""))
-    except SealBroken as error:
-        failure = Failure(
-            error_code=ErrorCode.UNKNOWN,
-            reason=Reason.SEAL_BROKEN,
-            retry=Retry.NEVER,
-            detail=str(error),
-        )
-        _finish(row, now, State.FAILED, failure)
-        row.save()
-        _announce(row, using)
-        return None
-    claim = claim_of(row, rows.pending_only(row, envelope), content, now)
+        with transaction.atomic(using=using):
+            envelope, content = body.unpack(row.id, bytes(row.sealed or b""))
+            pending = rows.pending_only(row, envelope, using)
+    except SealBroken:
+        return _end_broken(row, now, Reason.SEAL_BROKEN, using)
+    except DatabaseError:
+        raise
+    except Exception:
+        # Edited by hand, or by something else: whatever it is, it must not stop the others.
+        return _end_broken(row, now, Reason.ROW_BROKEN, using)
+    if not pending.recipients:
+        return _end_broken(row, now, Reason.ROW_BROKEN, using)
+    claim = claim_of(row, pending, content, now)
     return _resume(row, claim, now, using) if abandoned else claim
+
+
+def _end_broken(row: Message, now: datetime, reason: Reason, using: str) -> Claim | None:
+    failure = Failure(error_code=ErrorCode.UNKNOWN, reason=reason, retry=Retry.NEVER)
+    _finish(row, now, State.FAILED, failure, using)
+    row.save(using=using)
+    _announce(row, using)
+    return None
 
 
 def _resume(row: Message, claim: Claim, now: datetime, using: str) -> Claim | None:
@@ -218,13 +263,13 @@ def _resume(row: Message, claim: Claim, now: datetime, using: str) -> Claim | No
         ),
     )
     row.attempt_count += 1
-    rows.record_attempt(row, claim, lost, carrier="")
+    rows.record_attempt(row, claim, lost, "", True, using)
     if row.on_unknown == OnUnknown.RESEND and not row.resend_count:
         row.resend_count += 1
-        row.save()
+        row.save(using=using)
         return replace(claim, attempt=row.attempt_count + 1)
-    _finish(row, now, State.UNKNOWN, lost.failure)
-    row.save()
+    _finish(row, now, State.UNKNOWN, lost.failure, using)
+    row.save(using=using)
     _announce(row, using, to=claim.envelope.recipients[0])
     return None
 
@@ -232,19 +277,17 @@ def _resume(row: Message, claim: Claim, now: datetime, using: str) -> Claim | No
 # -- settling -------------------------------------------------------------------------------
 
 
-def _why_pending(result: SendResult) -> Failure:
-    failures = [refusal.failure for refusal in result.refused] + (
-        [result.failure] if result.failure else []
-    )
-    return next(f for f in failures if f.retry in (Retry.LATER, Retry.CARRIER))
-
-
 def _settle_unknown(
-    row: Message, now: datetime, failure: Failure, final: bool, resend_now: bool
+    row: Message,
+    now: datetime,
+    failure: Failure,
+    final: bool,
+    resend_now: bool,
+    using: str,
 ) -> None:
     may_resend = row.on_unknown == OnUnknown.RESEND and not row.resend_count
     if not may_resend or (final and not resend_now):
-        _finish(row, now, State.UNKNOWN, failure)
+        _finish(row, now, State.UNKNOWN, failure, using)
         return
     row.resend_count += 1
     row.error_code, row.reason = failure.error_code, failure.reason
@@ -270,15 +313,21 @@ def _defer(row: Message, now: datetime, failure: Failure) -> None:
     row.error_code, row.reason = failure.error_code, failure.reason
 
 
-def _finish(row: Message, now: datetime, state: State, failure: Failure | None) -> None:
+def _finish(row: Message, now: datetime, state: State, failure: Failure | None, using: str) -> None:
+    if row.resend_count and state in (State.FAILED, State.EXPIRED, State.UNKNOWN):
+        # An earlier attempt ended in doubt, and only a 250 settles a doubt: a later refusal does
+        # not say that the first one was not taken.
+        state = State.UNKNOWN
+        failure = Failure(
+            error_code=ErrorCode.UNKNOWN, reason=Reason.OUTCOME_UNKNOWN, retry=Retry.UNKNOWN
+        )
     row.state, row.lease, row.due_at = state, None, None
     # The one line that keeps the promise: what is final has no body.
     row.sealed = None
     row.settled_at = now
     row.error_code = failure.error_code if failure else ""
     row.reason = failure.reason if failure else ""
-    end = Recipient.State.UNKNOWN if state == State.UNKNOWN else Recipient.State.UNSENT
-    row.recipients.filter(state=Recipient.State.PENDING).update(state=end)
+    rows.end_pending(row, state, using)
 
 
 def _announce(row: Message, using: str, *, to: str = "", duration_ms: int | None = None) -> None:

@@ -6,32 +6,62 @@ Django's own class is subclassed for the resolution of options on every version 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
+from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.conf import conf
-from django_authmail.exceptions import MailerUnusable
-from django_authmail.guards import envelope_address
+from django_authmail.exceptions import InvalidAddress, MailerUnusable, UnsafeHeader
 from django_authmail.message import AuthMessage, Envelope
-from django_authmail.outcomes import SendResult
+from django_authmail.outcomes import ErrorCode, Reason, SendResult
 from django_authmail.smtp.config import SmtpConfig
-from django_authmail.smtp.dialogue import Connection, Deadline, open_connection
-from django_authmail.smtp.errors import SmtpFailure, exception_for, failure_of
-from django_authmail.smtp.sender import SmtpSender, attempt
+from django_authmail.smtp.errors import SmtpFailure, exception_for
+from django_authmail.smtp.oauth import provider_from
+from django_authmail.smtp.plain import built
+from django_authmail.smtp.pool import pool_for
+from django_authmail.smtp.presets import preset
+from django_authmail.smtp.sender import SmtpSender, refused_here
+from django_authmail.smtp.staging import deliver_as_configured
+from django_authmail.smtp.wire import Deadline
 
 # What Django's SMTP backend takes, and what this one adds.
 _DJANGO_OPTIONS = frozenset(
     "host port username password use_tls use_ssl timeout ssl_keyfile ssl_certfile fail_silently "
     "alias _ignore_unknown_kwargs".split()
 )
-_OWN_OPTIONS = frozenset(
-    "allow_cleartext_auth ca_file capture_dir deadline debug from_addr local_hostname".split()
+_OWN_FIELDS = frozenset(
+    "allow_cleartext_auth ca_file capture_dir chunking ciphers deadline debug envelope_sender "
+    "from_addr headers local_hostname max_age max_idle max_mails min_tls opportunistic pool_size "
+    "source_address".split()
+)
+_OWN_OPTIONS = _OWN_FIELDS | {"oauth", "preset"}
+# Names that Django has for what the SMTP core calls otherwise.
+_CORE_NAMES: dict[str, str] = {
+    "username": "user",
+    "ssl_certfile": "certfile",
+    "ssl_keyfile": "keyfile",
+}
+_DJANGO_NAMES = {core: django for django, core in _CORE_NAMES.items()}
+
+# Why a server could not be reached or entered, whatever the message.
+_UNREACHABLE = frozenset(
+    (
+        Reason.APP_PASSWORD_REQUIRED,
+        Reason.AUTH_FAILED,
+        Reason.AUTH_REQUIRED,
+        Reason.BASIC_AUTH_DISABLED,
+        Reason.CERTIFICATE_INVALID,
+        Reason.CONNECTION_REFUSED,
+        Reason.DNS_ERROR,
+        Reason.SMTP_TIMEOUT,
+        Reason.STARTTLS_UNSUPPORTED,
+    )
 )
 
 
@@ -47,38 +77,45 @@ class EmailBackend(DjangoEmailBackend):
 
     alias: str | None = None  # Django before 6.1 knows no alias
 
+    @sensitive_variables()
     def __init__(self, *, alias: str | None = None, **options: Any) -> None:
         self._refuse_unknown(options, alias)
-        own = {name: options.pop(name) for name in _OWN_OPTIONS & options.keys()}
+        if named := options.pop("preset", ""):
+            options = _with_preset(named, options, alias)
+        own = {name: options.pop(name) for name in _OWN_FIELDS & options.keys()}
+        oauth = options.pop("oauth", None)
         super().__init__(alias=alias, **options)
         self.alias = alias
         self._own_options = own
-        # Replaces the lock and connection of Django's class: ours is not smtplib's.
-        self._lock = threading.RLock()
-        self._connection: Connection | None = None
+        self._oauth = oauth
         self.config = self._build_config()
+        self._is_open = False
 
     def open(self) -> bool | None:
-        """Connect, unless connected. True for a new connection, None for a silenced failure."""
+        """See that the server can be reached. True when it was not known to be; None: silenced.
+
+        Connections belong to the pool of the process, which keeps them warm whether or not a
+        backend is open.
+        """
         with self._lock:
-            if self._connection is not None and self._connection.is_open:
+            if self._is_open:
                 return False
-            if self.config.capture_dir:
-                return False
-            try:
-                self._connection = open_connection(self.config, Deadline(self.config.deadline))
-            except SmtpFailure as error:
-                if self.fail_silently:
-                    return None
-                raise exception_for(SendResult(message_id="", failure=failure_of(error))) from error
+            if not self.config.capture_dir:
+                try:
+                    pool = pool_for(self.config)
+                    pool.give_back(pool.borrow(Deadline(self.config.deadline)))
+                except SmtpFailure as error:
+                    if self.fail_silently:
+                        return None
+                    failed = SendResult(message_id="", failure=error.failure)
+                    raise exception_for(failed) from None
+            self._is_open = True
             return True
 
     def close(self) -> None:
-        """Hang up."""
+        """Forget that the server could be reached."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._is_open = False
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Send each message and return how many were accepted by the server.
@@ -86,21 +123,20 @@ class EmailBackend(DjangoEmailBackend):
         A refused message does not stop the others. Raises the first failure at the end
         (`DeliveryFailed`), unless `fail_silently`; the results of all are on the messages.
         """
-        messages = [message for message in email_messages if message.recipients()]
         first: SendResult | None = None
+        unreachable: SendResult | None = None
         sent = 0
-        with self._lock:
-            opened_here = bool(messages) and (self._connection is None)
-            try:
-                for message in messages:
-                    result = self._send_one(message)
-                    message.authmail_result = result  # type: ignore[attr-defined] # documented addition
-                    sent += result.sent
-                    if first is None and not result.sent:
-                        first = result
-            finally:
-                if opened_here:
-                    self.close()
+        for message in email_messages:
+            if not message.recipients():
+                continue
+            result = unreachable or self._send_one(message)
+            if result.failure is not None and result.failure.reason in _UNREACHABLE:
+                # The server would not be reached for the next one either, after another timeout.
+                unreachable = replace(result, message_id="")
+            message.authmail_result = result  # type: ignore[attr-defined] # documented addition
+            sent += result.sent
+            if first is None and not result.sent:
+                first = result
         if first is not None and not self.fail_silently:
             raise exception_for(first)
         return sent
@@ -114,31 +150,33 @@ class EmailBackend(DjangoEmailBackend):
         deadline_seconds: float | None = None,
     ) -> SendResult:
         """Hand over finished bytes; the result says what the server said. Raises nothing for it."""
-        return SmtpSender(self.config).deliver(
-            envelope, content, message_id, deadline_seconds=deadline_seconds
-        )
+        sender = SmtpSender(self.config)
+
+        def deliver(envelope: Envelope, content: bytes) -> SendResult:
+            return sender.deliver(envelope, content, message_id, deadline_seconds=deadline_seconds)
+
+        return deliver_as_configured(envelope, content, deliver)
 
     def deliver_message(self, message: AuthMessage) -> SendResult:
-        """Hand over one of our own messages now."""
-        return self.deliver(message.envelope, message.as_bytes(), message.message_id)
+        """Hand over one of our own messages now, if it is done while its content is of use."""
+        seconds = self.config.deadline
+        if message.expires_in is not None:
+            seconds = min(seconds, message.expires_in.total_seconds())
+        return self.deliver(
+            message.envelope, message.as_bytes(), message.message_id, deadline_seconds=seconds
+        )
 
     def _send_one(self, message: EmailMessage) -> SendResult:
-        mime = message.message()
-        recipients = dict.fromkeys(envelope_address(a, "to") for a in message.recipients())
-        envelope = Envelope(
-            sender=envelope_address(message.from_email, "from_email"),
-            recipients=tuple(recipients),
-        )
-        content = mime.as_bytes()
-        message_id = str(mime["Message-ID"] or "")
-        if not self.config.capture_dir and not (self._connection and self._connection.is_open):
-            try:
-                self._connection = open_connection(self.config, Deadline(self.config.deadline))
-            except SmtpFailure as error:
-                return SendResult(message_id=message_id, failure=error.failure)
-        return attempt(
-            self.config, envelope, content, message_id, self.config.deadline, self._connection
-        )
+        try:
+            envelope, content, message_id = built(message)
+        except InvalidAddress as error:
+            return refused_here(ErrorCode.RECIPIENT_REFUSED, Reason.BAD_RECIPIENT, str(error))
+        except ValueError as error:
+            # Django's own guard (BadHeaderError before 6.1), or ours. Only ours is known to show
+            # nothing of the value.
+            detail = str(error) if isinstance(error, UnsafeHeader) else "a header has a line break"
+            return refused_here(ErrorCode.CRLF_IN_HEADER, Reason.CRLF_IN_HEADER, detail)
+        return self.deliver(envelope, content, message_id)
 
     def _build_config(self) -> SmtpConfig:
         own = {
@@ -151,6 +189,7 @@ class EmailBackend(DjangoEmailBackend):
         }
         try:
             return SmtpConfig(
+                token_provider=provider_from(self._oauth),
                 host=self.host,
                 port=int(self.port),
                 user=self.username or "",
@@ -167,12 +206,28 @@ class EmailBackend(DjangoEmailBackend):
             raise MailerUnusable(f"{_where(self.alias)}: {error}") from None
 
     @staticmethod
-    def _refuse_unknown(options: dict[str, Any], alias: str | None) -> None:
+    def unknown_options(options: Iterable[str]) -> dict[str, str]:
+        """Return the names that are no option, each with the nearest that is one, or nothing."""
         known = _DJANGO_OPTIONS | _OWN_OPTIONS
-        for name in options.keys() - known:
-            near = get_close_matches(name, known, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
+        unknown = sorted(set(options) - known)
+        return {name: "".join(get_close_matches(name, known, n=1)) for name in unknown}
+
+    @classmethod
+    def _refuse_unknown(cls, options: dict[str, Any], alias: str | None) -> None:
+        for name, near in cls.unknown_options(options).items():
+            meant = f"; did you mean {near!r}?" if near else ""
             raise MailerUnusable(f"{_where(alias)}: unknown option {name!r}{meant}")
+
+
+def _with_preset(named: str, given: dict[str, Any], alias: str | None) -> dict[str, Any]:
+    """Return the options with what the preset knows and the project left out."""
+    try:
+        known = preset(named)
+    except ImproperlyConfigured as error:
+        raise MailerUnusable(f"{_where(alias)}: {error}") from None
+    core = {_CORE_NAMES.get(name, name): value for name, value in given.items()}
+    filled = {"headers": tuple(known.headers.items())} | known.options(core)
+    return {str(_DJANGO_NAMES.get(name, name)): value for name, value in filled.items()}
 
 
 def _where(alias: str | None) -> str:

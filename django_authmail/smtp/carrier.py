@@ -14,8 +14,9 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from django_authmail.message import Envelope
 from django_authmail.metrics import sending
-from django_authmail.outcomes import Reason, Retry, SendResult
+from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.smtp.errors import failure_of
+from django_authmail.smtp.staging import deliver_as_configured
 
 
 def deliver(
@@ -34,6 +35,16 @@ def deliver(
     own: Callable[..., SendResult] | None = getattr(backend, "deliver", None)
     if own is not None:
         return own(envelope, content, message_id, deadline_seconds=deadline_seconds)
+
+    def foreign(envelope: Envelope, content: bytes) -> SendResult:
+        return _deliver_by_django(backend, envelope, content, message_id)
+
+    return deliver_as_configured(envelope, content, foreign)
+
+
+def _deliver_by_django(
+    backend: BaseEmailBackend, envelope: Envelope, content: bytes, message_id: str
+) -> SendResult:
     started = time.monotonic()
     with sending() as record:
         try:
@@ -45,11 +56,23 @@ def deliver(
                 failure = replace(failure, reason=Reason.OUTCOME_UNKNOWN, retry=Retry.UNKNOWN)
             result = SendResult(message_id=message_id, failure=failure)
         else:
-            result = SendResult(
-                message_id=message_id, accepted=envelope.recipients if sent != 0 else ()
-            )
+            result = _taken(envelope, message_id) if sent != 0 else _not_taken(message_id)
         record(result)
     return replace(result, duration_seconds=time.monotonic() - started)
+
+
+def _taken(envelope: Envelope, message_id: str) -> SendResult:
+    return SendResult(message_id=message_id, accepted=envelope.recipients)
+
+
+def _not_taken(message_id: str) -> SendResult:
+    failure = Failure(
+        error_code=ErrorCode.UNKNOWN,
+        reason=Reason.UNKNOWN,
+        retry=Retry.LATER,
+        detail="the mailer says that it sent nothing, and not why",
+    )
+    return SendResult(message_id=message_id, failure=failure)
 
 
 class StoredMessage(EmailMultiAlternatives):
@@ -68,7 +91,8 @@ class StoredMessage(EmailMultiAlternatives):
         super().__init__(
             subject=str(mime["Subject"] or ""),
             body=text.get_content() if text else "",
-            from_email=str(mime["From"] or envelope.sender),
+            # The envelope's, not the header's: Django takes MAIL FROM from here.
+            from_email=envelope.sender,
             to=list(envelope.recipients),
         )
         if html is not None:

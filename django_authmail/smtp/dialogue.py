@@ -1,320 +1,319 @@
-"""One SMTP connection: connect, TLS, login, and one transaction per message (RFC 5321).
+"""One SMTP connection: greeting, TLS, login, and one transaction per message (RFC 5321).
 
-Every step is bounded twice: by the timeout for one command, and by the deadline of the whole
-hand-over, so that a server that trickles one octet a second cannot hold a caller.
+How a transaction goes depends on what the server offers. What is in doubt, when the connection
+breaks in the middle, follows from it:
+
+    mode         round trips   in doubt after
+    BDAT         1             the write: content leaves together with the envelope (RFC 3030)
+    pipelined    2             the 354 was answered with the content (RFC 2920)
+    sequential   3 + 1 per     as pipelined
+                 recipient
 """
 
 from __future__ import annotations
 
-import base64
-import hmac
 import logging
 import socket
-import ssl
 import time
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 
 from django_authmail.hashes import mask
 from django_authmail.message import Envelope
-from django_authmail.outcomes import ErrorCode, Failure, Reason, Refusal, Reply, Retry, SendResult
+from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, SendResult
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure, failure_of
-from django_authmail.smtp.replies import Stage, classify, parse_reply
+from django_authmail.smtp.login import log_in
+from django_authmail.smtp.replies import Stage, classify
+from django_authmail.smtp.transaction import (
+    Said,
+    groups,
+    joined,
+    no_bdat,
+    stuffed,
+    too_large,
+    with_crlf,
+)
+from django_authmail.smtp.wire import Deadline, Wire, garbage
 
 logger = logging.getLogger(__name__)
 
-#: RFC 5321 4.5.3.1.5 allows reply lines of 512 octets; servers with long texts are common.
-MAX_REPLY_LINE = 4096
-MAX_REPLY_LINES = 100
+#: After so many idle seconds the content waits for the 354: a connection that a router has
+#: forgotten then shows before anything is in doubt.
+DOUBTFUL_AFTER = 30.0
+
+# Servers that offered CHUNKING and refused BDAT, by host and port: a process asks each once.
+_without_bdat: set[tuple[str, int]] = set()
 
 
-class Deadline:
-    """A point in monotonic time that a whole hand-over must not pass."""
+class Mode(StrEnum):
+    """How envelope and content go over the wire."""
 
-    __slots__ = ("_end",)
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def within(self, seconds: float) -> float:
-        """Return `seconds`, or what is left if that is less.
-
-        Raises:
-            TimeoutError: nothing is left.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the hand-over took longer than its deadline")
-        return min(seconds, left)
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """The content of a message, in the form in which DATA carries it."""
-
-    wire: bytes
-
-    @classmethod
-    def of(cls, content: bytes) -> _Content:
-        # RFC 5321 2.3.8: CRLF and nothing else ends a line. A bare LF or CR that reaches a server
-        # could be read as a line end there, and what follows as commands ("SMTP smuggling").
-        lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        if lines[-1] == b"":
-            lines.pop()
-        stuffed = (b"." + line if line.startswith(b".") else line for line in lines)
-        return cls(b"\r\n".join([*stuffed, b".", b""]))
+    BDAT = "BDAT"
+    PIPELINED = "pipelined"
+    SEQUENTIAL = "sequential"
 
 
 class Connection:
     """An open, logged-in connection. Make one with `open_connection`; one borrower at a time."""
 
-    def __init__(self, config: SmtpConfig, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, config: SmtpConfig, wire: Wire) -> None:
         self._config = config
-        self._sock = sock
-        self._deadline = deadline
-        self._buffer = b""
+        self._wire = wire
         self.extensions: dict[str, str] = {}
-        self.is_open = True
-        #: What happened while connecting, for people who test a configuration.
-        self.tls_version = ""
+        #: Monotonic times: opened, last heard of, last message.
+        self.opened_at = self.used_at = self.mailed_at = time.monotonic()
+        #: Messages accepted, and refusals in a row: servers slow down who is refused often.
+        self.mails = 0
+        self.refusals = 0
+        self._needs_reset = False
+        #: How it was logged in; empty without a login. For people who test a configuration.
         self.logged_in_with = ""
 
-    # -- the steps -------------------------------------------------------------------------
+    @property
+    def is_open(self) -> bool:
+        return self._wire.is_open
 
-    def transact(self, envelope: Envelope, content: bytes, message_id: str) -> SendResult:
+    @property
+    def tls_version(self) -> str:
+        """`TLSv1.3` or alike; empty in clear text."""
+        return self._wire.tls_version
+
+    @property
+    def mode(self) -> Mode:
+        """How the next message would go over the wire."""
+        if "PIPELINING" not in self.extensions:
+            return Mode.SEQUENTIAL
+        config = self._config
+        if (
+            config.chunking
+            and "CHUNKING" in self.extensions
+            and (config.host, config.port) not in _without_bdat
+            and time.monotonic() - self.used_at < DOUBTFUL_AFTER
+        ):
+            return Mode.BDAT
+        return Mode.PIPELINED
+
+    def is_stale(self) -> bool:
+        """Tell, without a round trip, whether the server has ended the connection."""
+        return self._wire.is_stale()
+
+    def transact(
+        self, envelope: Envelope, content: bytes, message_id: str, deadline: Deadline
+    ) -> SendResult:
         """Hand over one message and return what the server said, per recipient.
 
         Raises:
             SmtpFailure: the connection cannot be used any more. Its failure says whether the
                 server may have taken the message (`Retry.UNKNOWN`).
         """
-        options = f" SIZE={len(content)}" if "SIZE" in self.extensions else ""
-        if not content.isascii() and "8BITMIME" in self.extensions:
-            options += " BODY=8BITMIME"  # RFC 6152; our own mails are 7 bit, a caller's may not be
-        sender = self._command(f"MAIL FROM:<{envelope.sender}>{options}", Stage.SENDER)
-        if not sender.is_positive:
-            self._end_unless_open(sender, Stage.SENDER)
-            return self._nothing_sent(classify(sender, Stage.SENDER), message_id)
+        self._wire.deadline = deadline
+        content = with_crlf(content)
+        limit = self.extensions.get("SIZE", "")
+        if limit.isdecimal() and 0 < int(limit) < len(content):
+            return SendResult(message_id=message_id, failure=too_large(len(content), limit))
+        said = Said()
+        try:
+            if self._needs_reset:
+                self._command("RSET")
+            lines = self._envelope_lines(envelope, content)
+            match self.mode:
+                case Mode.BDAT:
+                    self._by_bdat(said, lines, content)
+                case Mode.PIPELINED:
+                    self._pipelined(said, lines, content)
+                case Mode.SEQUENTIAL:
+                    self._sequential(said, lines, content)
+            result = said.result(envelope, message_id)
+        except Exception as error:
+            # Not only what the network does: a worker's time limit, or a bug, must not hide whether
+            # the server may have the mail.
+            self.abort()
+            refused = said.refusals(envelope)
+            raise SmtpFailure(said.failure_of(error), refused=refused) from None
+        self.used_at = self.mailed_at = time.monotonic()
+        self.mails += 1
+        self.refusals = self.refusals + 1 if result.refused or not result.sent else 0
+        # The transaction may be half open. The next message begins with a RSET; this one's caller
+        # does not wait for it.
+        self._needs_reset = not result.sent
+        return result
 
-        accepted: list[str] = []
-        refused: list[Refusal] = []
-        for address in envelope.recipients:
-            reply = self._command(f"RCPT TO:<{address}>", Stage.RECIPIENT)
-            if reply.is_positive:
-                accepted.append(address)
-            else:
-                self._end_unless_open(reply, Stage.RECIPIENT)
-                refused.append(Refusal(address=address, failure=classify(reply, Stage.RECIPIENT)))
-        if not accepted:
-            return self._nothing_sent(refused[0].failure, message_id, tuple(refused))
+    def keep_alive(self, deadline: Deadline) -> None:
+        """Say NOOP, so that the server does not end an idle connection.
 
-        go_ahead = self._command("DATA", Stage.CONTENT)
-        if go_ahead.code != 354:
-            self._end_unless_open(go_ahead, Stage.CONTENT)
-            return self._nothing_sent(classify(go_ahead, Stage.CONTENT), message_id)
-        final = self._send_content(_Content.of(content))
-        if not final.is_positive:
-            self._end_unless_open(final, Stage.CONTENT)
-            return self._nothing_sent(
-                classify(final, Stage.CONTENT), message_id, tuple(refused), reply=final
-            )
-        return SendResult(
-            message_id=message_id,
-            accepted=tuple(accepted),
-            refused=tuple(refused),
-            reply=final,
-            provider_id=final.text,
-        )
-
-    def set_deadline(self, deadline: Deadline) -> None:
-        """Bound what follows by another deadline: one connection serves several hand-overs."""
-        self._deadline = deadline
+        Raises:
+            SmtpFailure: it has ended it.
+        """
+        self._wire.deadline = deadline
+        try:
+            reply = self._command("NOOP")
+            if not reply.is_positive:
+                raise SmtpFailure(classify(reply, Stage.CONNECT))
+        except (OSError, SmtpFailure) as error:
+            self.abort()
+            raise SmtpFailure(failure_of(error)) from None
+        self.used_at = time.monotonic()
 
     def close(self) -> None:
         """Say QUIT and hang up, without waiting for the answer."""
-        try:
-            self._sock.settimeout(1.0)
-            self._sock.sendall(b"QUIT\r\n")
-        except OSError:
-            pass  # it is gone already, which is what was wanted
-        finally:
-            self.abort()
+        if self.is_open:
+            self._wire.say_and_hang_up(b"QUIT\r\n")
 
     def abort(self) -> None:
-        """Hang up at once."""
-        self.is_open = False
-        self._sock.close()
+        """Hang up at once, without a word."""
+        self._wire.hang_up()
 
-    def _greet(self) -> None:
-        greeting = self._read_reply()
-        self._log("S: %s", greeting)
+    # -- getting ready -----------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        config = self._config
+        if config.use_ssl:
+            self._wire.start_tls()
+        greeting = self._read()
         if not greeting.is_positive:
             raise SmtpFailure(classify(greeting, Stage.CONNECT))
+        self._hello()
+        if config.use_tls:
+            self._start_tls()
+        if config.user:
+            self.logged_in_with = log_in(self._wire, config, self.extensions.get("AUTH", ""))
 
     def _hello(self) -> None:
-        name = self._config.local_hostname or _own_name(self._sock)
-        reply, lines = self._command_lines(f"EHLO {name}")
+        name = self._config.local_hostname or _own_name(self._wire.own_address())
+        self._log("C", f"EHLO {name}")
+        self._wire.write(f"EHLO {name}\r\n".encode("ascii"))
+        reply, lines = self._wire.read()
+        self._log("S", reply)
         if not reply.is_positive:
             # A server without EHLO offers neither TLS nor a login: nothing to fall back for.
             raise SmtpFailure(classify(reply, Stage.CONNECT))
         self.extensions = {}
         for line in lines[1:]:
-            keyword, _, value = line.replace("AUTH=", "AUTH ").partition(" ")
+            text = line[4:].decode("ascii", "replace").replace("AUTH=", "AUTH ")
+            keyword, _, value = text.partition(" ")
             self.extensions[keyword.upper()] = value
 
     def _start_tls(self) -> None:
         if "STARTTLS" not in self.extensions:
+            if self._config.opportunistic:
+                return
             raise SmtpFailure(_no_starttls("the server does not offer STARTTLS"))
-        reply = self._command("STARTTLS", Stage.CONNECT)
+        reply = self._command("STARTTLS")
         if reply.code != 220:
             raise SmtpFailure(_no_starttls(f"the server refused STARTTLS: {reply}"))
-        if self._buffer:
-            # Somebody on the path appended replies to be read as the server's own after the
-            # handshake (CVE-2021-38371 and its kind).
-            raise SmtpFailure(
-                Failure(
-                    error_code=ErrorCode.SMTP_CONNECTION,
-                    reason=Reason.TLS_ERROR,
-                    retry=Retry.CARRIER,
-                    detail="data arrived between STARTTLS and the TLS handshake",
-                )
-            )
-        self._wrap()
+        self._wire.start_tls()
         # RFC 3207 4.2: what was said before TLS does not count.
         self._hello()
 
-    def _wrap(self) -> None:
-        self._sock.settimeout(self._deadline.within(self._config.timeout))
-        config = self._config
-        context = _ssl_context(config.ca_file, config.certfile, config.keyfile)
-        self._sock = context.wrap_socket(self._sock, server_hostname=config.host)
-        self.tls_version = self._sock.version() or ""
+    # -- one message -------------------------------------------------------------------------
 
-    def _login(self) -> None:
-        offered = self.extensions.get("AUTH", "").upper().split()
-        user, password = self._config.user, str(self._config.password)
-        # Inside TLS, PLAIN needs one round trip less; without it, CRAM-MD5 hides the password.
-        preferred = ("PLAIN", "LOGIN", "CRAM-MD5")
-        if not self.tls_version:
-            preferred = ("CRAM-MD5", "PLAIN", "LOGIN")
-        method = next((name for name in preferred if name in offered), None)
-        if method is None:
-            said = " ".join(offered) or "no login at all"
-            raise SmtpFailure(
-                Failure(
-                    error_code=ErrorCode.SMTP_AUTH_FAILED,
-                    reason=Reason.AUTH_FAILED,
-                    retry=Retry.CARRIER,
-                    detail=f"the server offers {said}; known are {', '.join(preferred)}",
-                )
-            )
-        if method == "PLAIN":
-            reply = self._auth("AUTH PLAIN " + _base64(f"\0{user}\0{password}"))
-        elif method == "LOGIN":
-            reply = self._auth(f"AUTH LOGIN {_base64(user)}")
-            if reply.code == 334:
-                reply = self._auth(_base64(password))
-        else:
-            reply = self._auth("AUTH CRAM-MD5")
-            if reply.code == 334:
-                digest = hmac.new(password.encode(), _unbase64(reply.text), "md5").hexdigest()
-                reply = self._auth(_base64(f"{user} {digest}"))
-        if reply.code != 235:
-            raise SmtpFailure(classify(reply, Stage.AUTH))
-        self.logged_in_with = method
+    def _envelope_lines(self, envelope: Envelope, content: bytes) -> list[str]:
+        options = f" SIZE={len(content)}" if "SIZE" in self.extensions else ""
+        if not content.isascii() and "8BITMIME" in self.extensions:
+            options += " BODY=8BITMIME"  # RFC 6152; our own mails are 7 bit, a caller's may not be
+        sender = self._config.envelope_sender or envelope.sender
+        return [
+            f"MAIL FROM:<{sender}>{options}",
+            *(f"RCPT TO:<{address}>" for address in envelope.recipients),
+        ]
 
-    # -- what the server said ---------------------------------------------------------------
+    def _by_bdat(self, said: Said, lines: list[str], content: bytes) -> None:
+        early, last = groups(lines)
+        for group in early:
+            self._write_lines(group)
+            said.take(self._replies(len(group)))
+        self._log_lines([*last, f"BDAT {len(content)} LAST"])
+        octets = joined([*last, f"BDAT {len(content)} LAST"]) + content
+        self._wire.deadline.within(1)
+        said.in_doubt = True
+        self._wire.write(octets)
+        said.take(self._replies(len(last)))
+        final = said.final = self._read_last()
+        said.in_doubt = False
+        if said.is_open and final.code in (500, 502, 503, 504):
+            # It offers CHUNKING and does not do it. The octets may have been read as commands, so
+            # this connection is of no use any more; DATA gets another one.
+            _without_bdat.add((self._config.host, self._config.port))
+            raise SmtpFailure(no_bdat(final))
 
-    def _nothing_sent(
-        self,
-        failure: Failure,
-        message_id: str,
-        refused: tuple[Refusal, ...] = (),
-        reply: Reply | None = None,
-    ) -> SendResult:
-        # The transaction is half open; the next message on this connection needs a clean one.
-        try:
-            self._command("RSET", Stage.CONNECT)
-        except (OSError, SmtpFailure):
-            self.abort()  # the refusal stands all the same
-        return SendResult(message_id=message_id, failure=failure, refused=refused, reply=reply)
+    def _pipelined(self, said: Said, lines: list[str], content: bytes) -> None:
+        early, last = groups(lines)
+        for group in early:
+            self._write_lines(group)
+            said.take(self._replies(len(group)))
+        self._write_lines([*last, "DATA"])
+        said.take(self._replies(len(last)))
+        self._go_on(said, self._read(), content)
 
-    def _end_unless_open(self, reply: Reply, stage: Stage) -> None:
-        if reply.code == 421:  # RFC 5321 3.8: the server is closing the connection
-            raise SmtpFailure(classify(reply, stage))
+    def _sequential(self, said: Said, lines: list[str], content: bytes) -> None:
+        for line in lines:
+            said.take(iter([self._command(line)]))
+            if said.sender is not None and not said.sender.is_positive:
+                return
+        if said.is_open:
+            self._go_on(said, self._command("DATA"), content)
 
-    # -- octets -----------------------------------------------------------------------------
+    def _go_on(self, said: Said, go_ahead: Reply, content: bytes) -> None:
+        if go_ahead.code != 354:
+            if go_ahead.is_positive:
+                # No content has left, so this is no acceptance: the replies are out of step.
+                raise garbage(f"the server answered DATA with {go_ahead.code}")
+            said.final = go_ahead
+            return
+        if not said.is_open:
+            # RFC 2920 3.1: told to go on although nobody was accepted, send nothing but the end.
+            try:
+                self._wire.write(b".\r\n")
+                self._read()
+            except (OSError, SmtpFailure):
+                self.abort()  # the refusals stand all the same
+            return
+        octets = stuffed(content)
+        self._wire.deadline.within(1)
+        said.in_doubt = True
+        self._wire.write(octets)
+        # RFC 5321 4.5.3.2.6 has the client wait ten minutes here: while a server works on a mail,
+        # giving up makes a duplicate. All that is left of the deadline is the server's.
+        said.final = self._read_last()
+        said.in_doubt = False
 
-    def _command(self, line: str, stage: Stage) -> Reply:
-        return self._command_lines(line)[0]
+    # -- octets ------------------------------------------------------------------------------
 
-    def _command_lines(self, line: str) -> tuple[Reply, list[str]]:
-        self._log("C: %s", _shown(line))
-        self._write(line.encode("ascii") + b"\r\n")
-        lines = self._read_lines()
-        reply = _parsed(lines)
-        self._log("S: %s", reply)
-        return reply, [text[4:].decode("ascii", "replace") for text in lines]
+    def _command(self, line: str) -> Reply:
+        self._write_lines([line])
+        return self._read()
 
-    def _auth(self, line: str) -> Reply:
-        # Not logged: the line is the password, and the answer may be a challenge.
-        self._write(line.encode("ascii") + b"\r\n")
-        return self._read_reply()
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        self._log_lines(lines)
+        self._wire.write(joined(lines))
 
-    def _send_content(self, content: _Content) -> Reply:
-        try:
-            self._write(content.wire)
-            reply = self._read_reply()
-        except (OSError, SmtpFailure) as error:
-            # From here on the server may have all of it: whether it took it, only it knows.
-            timed_out = isinstance(error, TimeoutError)
-            raise SmtpFailure(
-                Failure(
-                    error_code=ErrorCode.SMTP_TIMEOUT if timed_out else ErrorCode.SMTP_CONNECTION,
-                    reason=Reason.OUTCOME_UNKNOWN,
-                    retry=Retry.UNKNOWN,
-                    detail="the connection broke before the server answered the content",
-                )
-            ) from None
-        self._log("S: %s", reply)
+    def _read_last(self) -> Reply:
+        reply = self._read(patience=self._wire.deadline.left())
+        if reply.is_positive and self._wire.is_out_of_step:
+            # One answer too many: which of them was to the content, nobody can say.
+            raise garbage("the server gave more answers than it was asked for")
         return reply
 
-    def _write(self, octets: bytes) -> None:
-        # Not sendall: under TLS its timeout starts again with every record.
-        view = memoryview(octets)
-        while view:
-            self._sock.settimeout(self._deadline.within(self._config.timeout))
-            view = view[self._sock.send(view) :]
+    def _replies(self, count: int) -> Iterator[Reply]:
+        for _ in range(count):
+            yield self._read()
 
-    def _read_reply(self) -> Reply:
-        return _parsed(self._read_lines())
+    def _read(self, *, patience: float | None = None) -> Reply:
+        reply, _ = self._wire.read(patience=patience)
+        self._log("S", reply)
+        return reply
 
-    def _read_lines(self) -> list[bytes]:
-        lines: list[bytes] = []
-        # One timeout for the whole reply, not for each octet of it.
-        patience = Deadline(self._config.timeout)
-        while True:
-            end = self._buffer.find(b"\n")
-            if end < 0:
-                if len(self._buffer) > MAX_REPLY_LINE:
-                    raise _garbage("a line of the server's answer does not end")
-                self._sock.settimeout(self._deadline.within(patience.within(3600.0)))
-                octets = self._sock.recv(8192)
-                if not octets:
-                    raise ConnectionResetError("the server closed the connection")
-                self._buffer += octets
-                continue
-            line, self._buffer = self._buffer[:end].rstrip(b"\r"), self._buffer[end + 1 :]
-            lines.append(line)
-            if line[3:4] != b"-":
-                return lines
-            if len(lines) > MAX_REPLY_LINES:
-                raise _garbage("the server's answer does not end")
-
-    def _log(self, text: str, value: object) -> None:
+    def _log_lines(self, lines: Sequence[str]) -> None:
         if self._config.debug:
-            logger.debug(text, value)
+            for line in lines:
+                verb, colon, address = line.partition(":<")
+                shown = f"{verb}:<{mask(address.partition('>')[0])}>" if colon else line
+                self._log("C", shown)
+
+    def _log(self, who: str, text: object) -> None:
+        if self._config.debug:
+            logger.debug("%s: %s", who, text)
 
 
 def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
@@ -323,45 +322,21 @@ def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
     Raises:
         SmtpFailure: with what went wrong; nothing is left open.
     """
-    connection: Connection | None = None
+    wire: Wire | None = None
     try:
-        sock = socket.create_connection(
-            (config.host, config.port), timeout=deadline.within(config.timeout)
-        )
-        # Without it the EHLO after the handshake waits for an ACK: a whole round trip (Nagle).
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(config, sock, deadline)
-        if config.use_ssl:
-            connection._wrap()
-        connection._greet()
-        connection._hello()
-        if config.use_tls:
-            connection._start_tls()
-        if config.user:
-            connection._login()
-    except (OSError, SmtpFailure) as error:
-        if connection is not None:
-            connection.abort()
-        raise SmtpFailure(failure_of(error)) from None
+        if config.token_provider is not None:
+            # Before the server's own patience begins; cached, all but once an hour.
+            config.token_provider.token()
+        wire = Wire(config, deadline)
+        connection = Connection(config, wire)
+        connection._prepare()
+    except BaseException as error:
+        if wire is not None:
+            wire.hang_up()
+        if not isinstance(error, Exception):
+            raise
+        raise SmtpFailure(failure_of(error, unexpected=Retry.CARRIER)) from None
     return connection
-
-
-def _parsed(lines: list[bytes]) -> Reply:
-    try:
-        return parse_reply(lines)
-    except ValueError as error:
-        raise _garbage(str(error)) from None
-
-
-def _garbage(detail: str) -> SmtpFailure:
-    return SmtpFailure(
-        Failure(
-            error_code=ErrorCode.SMTP_CONNECTION,
-            reason=Reason.CONNECTION_LOST,
-            retry=Retry.LATER,
-            detail=detail,
-        )
-    )
 
 
 def _no_starttls(detail: str) -> Failure:
@@ -373,37 +348,10 @@ def _no_starttls(detail: str) -> Failure:
     )
 
 
-@lru_cache(maxsize=32)
-def _ssl_context(ca_file: str, certfile: str, keyfile: str) -> ssl.SSLContext:
-    # Loading the system's authorities takes 20 ms of CPU: once per configuration, not per mail.
-    context = ssl.create_default_context(cafile=ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certfile:
-        context.load_cert_chain(certfile, keyfile or None)
-    return context
-
-
-def _own_name(sock: socket.socket) -> str:
+def _own_name(address: str) -> str:
     # Not getfqdn(): it asks the resolver and can block for seconds.
     name = socket.gethostname()
     if "." in name and name.isascii():
         return name
     # RFC 5321 4.1.3: a host without a domain name gives its address.
-    address = sock.getsockname()[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
-
-
-def _shown(line: str) -> str:
-    verb, colon, address = line.partition(":<")
-    return f"{verb}:<{mask(address.partition('>')[0])}>" if colon else line
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode("ascii")
-
-
-def _unbase64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise _garbage("the server's login challenge is no base64") from None

@@ -11,15 +11,17 @@ import socket
 import ssl
 
 from django_authmail.exceptions import AuthmailError
-from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, SendResult
+from django_authmail.outcomes import ErrorCode, Failure, Reason, Refusal, Reply, Retry, SendResult
 from django_authmail.smtp.replies import Stage, classify
 
 
 class SmtpFailure(AuthmailError):
     """Raised inside the SMTP core when a hand-over ends; becomes a `SendResult` at its edge."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, refused: tuple[Refusal, ...] = ()) -> None:
         self.failure = failure
+        #: Recipients that were refused before it ended.
+        self.refused = refused
         self.code = str(failure.error_code)
         super().__init__(failure.detail or str(failure.reason))
 
@@ -73,6 +75,10 @@ class TimedOut(DeliveryFailed, TimeoutError):
     """Raised when the server does not answer in time."""
 
 
+class UnsafeMessage(DeliveryFailed, ValueError):
+    """Raised when a header or an address of the message cannot be sent safely."""
+
+
 class TlsFailed(DeliveryFailed, smtplib.SMTPNotSupportedError):
     """Raised when the connection cannot be made safe: no STARTTLS, or a bad certificate."""
 
@@ -93,6 +99,10 @@ def exception_for(result: SendResult) -> DeliveryFailed:
         return TlsFailed(result)
     if failure.error_code is ErrorCode.SMTP_CONNECTION:
         return ConnectionFailed(result)
+    if failure.reason is Reason.CRLF_IN_HEADER or (
+        failure.reply is None and failure.reason is Reason.BAD_RECIPIENT
+    ):
+        return UnsafeMessage(result)
     if result.refused:
         return RecipientsRefused(result)
     if failure.reply is not None:
@@ -100,10 +110,11 @@ def exception_for(result: SendResult) -> DeliveryFailed:
     return DeliveryFailed(result)
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException, *, unexpected: Retry = Retry.NEVER) -> Failure:
     """Say what an exception of the socket, of TLS or of a foreign carrier means.
 
     Only for errors before the content left: after that the outcome is unknown, whatever the error.
+    `unexpected` is what an error that no table has means for trying again.
     """
     match error:
         case SmtpFailure():
@@ -144,7 +155,7 @@ def failure_of(error: BaseException) -> Failure:
             return Failure(
                 error_code=ErrorCode.UNKNOWN,
                 reason=Reason.UNKNOWN,
-                retry=Retry.NEVER,
+                retry=unexpected,
                 # Only the class: the text of a foreign error may hold an address or the content.
                 detail=type(error).__name__,
             )

@@ -76,6 +76,8 @@ _PERMANENT: dict[str, Reason] = {
     **{f"5.7.{detail}": Reason.SENDER_AUTHENTICATION_FAILED for detail in range(20, 28)},
 }
 
+_OF_A_RECIPIENT = frozenset((Reason.BAD_RECIPIENT, Reason.MAILBOX_DISABLED, Reason.MAILBOX_FULL))
+
 _TRANSIENT: dict[str, Reason] = {
     "4.2.1": Reason.RATE_LIMITED_BY_SERVER,
     "4.2.2": Reason.MAILBOX_FULL,
@@ -102,13 +104,16 @@ def _meaning(reply: Reply, stage: Stage) -> tuple[ErrorCode, Reason, Retry]:
         if code == 534:
             by_code = Reason.APP_PASSWORD_REQUIRED
         return ErrorCode.SMTP_AUTH_FAILED, _AUTH.get(enhanced, by_code), Retry.CARRIER
+    if stage is Stage.CONNECT and code >= 500:
+        # RFC 5321 3.1: no service for us here. It says nothing about any message.
+        return ErrorCode.SMTP_CONNECTION, Reason.CONNECTION_REFUSED, Retry.CARRIER
     if enhanced == "5.4.5":
         # Gmail answers 550 when the day's quota is spent: permanent in form, not in meaning.
         return ErrorCode.SMTP_TRANSIENT, Reason.QUOTA_EXCEEDED, Retry.LATER
     if 400 <= code < 500:
         return ErrorCode.SMTP_TRANSIENT, _transient(reply), Retry.LATER
     if 500 <= code < 600:
-        return ErrorCode.RECIPIENT_REFUSED, _permanent(reply), Retry.NEVER
+        return ErrorCode.RECIPIENT_REFUSED, _permanent(reply, stage), Retry.NEVER
     return ErrorCode.UNKNOWN, Reason.UNKNOWN, Retry.NEVER
 
 
@@ -129,7 +134,11 @@ def _transient(reply: Reply) -> Reason:
     return Reason.TRANSIENT
 
 
-def _permanent(reply: Reply) -> Reason:
-    if reply.enhanced in _PERMANENT:
-        return _PERMANENT[reply.enhanced]
+def _permanent(reply: Reply, stage: Stage) -> Reason:
+    reason = _PERMANENT.get(reply.enhanced)
+    if reason in _OF_A_RECIPIENT and stage is not Stage.RECIPIENT:
+        # These suppress an address: only a server that was asked about it can say so.
+        return Reason.BAD_SENDER if stage is Stage.SENDER else Reason.PERMANENT
+    if reason is not None:
+        return reason
     return Reason.MESSAGE_TOO_LARGE if reply.code in (523, 552) else Reason.PERMANENT

@@ -15,17 +15,18 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.message import AuthMessage, Envelope
+from django_authmail.message import Attachment, AuthMessage, Envelope
 from django_authmail.metrics import sending
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, SendResult
 from django_authmail.plaintext import text_of
 from django_authmail.smtp.config import SmtpConfig
-from django_authmail.smtp.dialogue import Connection, Deadline, open_connection
-from django_authmail.smtp.errors import SmtpFailure, failure_of
+from django_authmail.smtp.errors import SmtpFailure
+from django_authmail.smtp.pool import pool_for
+from django_authmail.smtp.wire import Deadline
 
 
 class SmtpSender:
-    """Sends through `config`'s account. Thread-safe: each hand-over has its own connection.
+    """Sends through `config`'s account, over the warm connections of its process. Thread-safe.
 
     `max_retries` further attempts are made, with the same Message-ID, where the server surely
     did not take the message and may do so later; before the n-th, `backoff_seconds[n]` seconds
@@ -52,10 +53,12 @@ class SmtpSender:
         text_body: str | None = None,
         cc: Iterable[str] | None = None,
         bcc: Iterable[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
     ) -> SendResult:
         """Send one mail and return its result, which is true when it was accepted.
 
-        Without `text_body`, a text part is made from the HTML. Refusals, failures and unsafe
+        Without `text_body`, a text part is made from the HTML; an empty `html_body` makes a mail of
+        text only. Refusals, failures and unsafe
         values are results; only a sender without a From address raises (ImproperlyConfigured).
         """
         if not self.config.sender:
@@ -71,11 +74,12 @@ class SmtpSender:
                 text_body=text_of(html_body) if text_body is None else text_body,
                 html_body=html_body,
                 from_email=self.config.sender,
+                attachments=tuple(attachments or ()),
             )
         except UnsafeHeader as error:
-            return _refused_here(ErrorCode.CRLF_IN_HEADER, Reason.CRLF_IN_HEADER, error)
+            return refused_here(ErrorCode.CRLF_IN_HEADER, Reason.CRLF_IN_HEADER, str(error))
         except InvalidAddress as error:
-            return _refused_here(ErrorCode.RECIPIENT_REFUSED, Reason.BAD_RECIPIENT, error)
+            return refused_here(ErrorCode.RECIPIENT_REFUSED, Reason.BAD_RECIPIENT, str(error))
         return self.deliver(message.envelope, message.as_bytes(), message.message_id)
 
     def deliver(
@@ -109,51 +113,71 @@ def attempt(
     content: bytes,
     message_id: str,
     deadline_seconds: float,
-    connection: Connection | None = None,
 ) -> SendResult:
-    """Make one counted and timed attempt, on `connection` or on one of its own."""
+    """Make one counted and timed attempt on a connection of the pool."""
     started = time.monotonic()
     with sending() as record:
+        content = config.header_lines + content
         if config.capture_dir:
             result = _capture(config.capture_dir, envelope, content, message_id)
         else:
-            result = _hand_over(
-                config, envelope, content, message_id, Deadline(deadline_seconds), connection
-            )
+            result = _hand_over(config, envelope, content, message_id, Deadline(deadline_seconds))
         record(result)
     return replace(result, duration_seconds=time.monotonic() - started)
 
 
 def _hand_over(
-    config: SmtpConfig,
-    envelope: Envelope,
-    content: bytes,
-    message_id: str,
-    deadline: Deadline,
-    connection: Connection | None,
+    config: SmtpConfig, envelope: Envelope, content: bytes, message_id: str, deadline: Deadline
 ) -> SendResult:
-    own = connection is None
-    try:
-        if connection is None:
-            connection = open_connection(config, deadline)
-        else:
-            connection.set_deadline(deadline)
-        result = connection.transact(envelope, content, message_id)
-    except (OSError, SmtpFailure) as error:
-        if connection is not None:
-            connection.abort()
-        return SendResult(message_id=message_id, failure=failure_of(error))
-    if own:
-        connection.close()
-    return result
+    pool = pool_for(config)
+    may_replace = True
+    while True:
+        try:
+            connection = pool.borrow(deadline)
+        except SmtpFailure as error:
+            return SendResult(message_id=message_id, failure=error.failure)
+        was_used = connection.mails > 0
+        try:
+            result = connection.transact(envelope, content, message_id, deadline)
+        except SmtpFailure as error:
+            pool.discard(connection, error.failure)
+            if may_replace and _is_of_the_connection(error.failure, was_used):
+                may_replace = False
+                continue
+            return SendResult(message_id=message_id, failure=error.failure, refused=error.refused)
+        pool.give_back(connection)
+        return result
+
+
+def _is_of_the_connection(failure: Failure, was_used: bool) -> bool:
+    """Whether another connection may do at once what this one surely did not.
+
+    A warm connection may have been ended by the server, or be one that it wants to end (421). One
+    that was just opened has no such excuse, but for a server that offers BDAT and cannot do it.
+    """
+    if failure.retry is not Retry.LATER:
+        return False
+    refused_bdat = failure.reason is Reason.CONNECTION_LOST and failure.reply is not None
+    return was_used or refused_bdat
 
 
 def _capture(folder: str, envelope: Envelope, content: bytes, message_id: str) -> SendResult:
     # A Message-ID may come from a caller: only what cannot leave the folder becomes its name.
     name = "".join(c if c.isalnum() or c in "-_.@" else "_" for c in message_id.strip("<>"))
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    (path / f"{name.lstrip('.') or 'message'}.eml").write_bytes(content)
+    # Both are readable for this user alone: the mails have codes.
+    path = Path(folder) / f"{name.lstrip('.')[:200] or 'message'}.eml"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    except OSError as error:
+        failure = Failure(
+            error_code=ErrorCode.UNKNOWN,
+            reason=Reason.UNKNOWN,
+            retry=Retry.CARRIER,
+            detail=f"capture_dir: {error}",
+        )
+        return SendResult(message_id=message_id, failure=failure)
     return SendResult(
         message_id=message_id,
         accepted=envelope.recipients,
@@ -162,8 +186,7 @@ def _capture(folder: str, envelope: Envelope, content: bytes, message_id: str) -
     )
 
 
-def _refused_here(error_code: ErrorCode, reason: Reason, error: Exception) -> SendResult:
-    return SendResult(
-        message_id="",
-        failure=Failure(error_code=error_code, reason=reason, retry=Retry.NEVER, detail=str(error)),
-    )
+def refused_here(error_code: ErrorCode, reason: Reason, detail: str) -> SendResult:
+    """Return the result of a message that cannot be sent, and that no server was asked about."""
+    failure = Failure(error_code=error_code, reason=reason, retry=Retry.NEVER, detail=detail)
+    return SendResult(message_id="", failure=failure)

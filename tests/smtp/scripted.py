@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from django_authmail.smtp import pool
 
 #: What the server does with a connection. `read` returns the next line that the client sent.
 Script = Callable[["Peer"], None]
@@ -20,7 +22,9 @@ class Hangup(Exception):
 class Peer:
     sock: socket.socket
     lines: list[str] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
     _buffer: bytes = b""
 
     def say(self, octets: bytes) -> None:
@@ -41,6 +45,16 @@ class Peer:
         while not self.read().startswith(verb):
             self.say(reply)
 
+    def octets(self, count: int) -> None:
+        """Read so many octets, as BDAT sends them."""
+        while len(self._buffer) < count:
+            received = self.sock.recv(65536)
+            if not received:
+                raise Hangup
+            self._buffer += received
+        self.contents.append(self._buffer[:count])
+        self._buffer = self._buffer[count:]
+
     def content(self) -> None:
         """Read the content up to its final dot."""
         while self.read() != ".":
@@ -52,6 +66,10 @@ class Scripted:
     port: int
     #: What each connection's client said, in the order of the connections.
     peers: list[Peer] = field(default_factory=list)
+
+    def wait_until_closed(self, number: int) -> None:
+        """Wait until the server has hung up on the connection."""
+        assert self.peers[number].closed.wait(10)
 
 
 @contextmanager
@@ -70,13 +88,11 @@ def scripted(*scripts: Script) -> Iterator[Scripted]:
                 return
             script = scripts[min(number, len(scripts) - 1)]
             number += 1
-            with sock:
-                peer = Peer(sock, stop=stop)
-                server.peers.append(peer)
-                try:
-                    script(peer)
-                except (Hangup, OSError):
-                    continue
+            peer = Peer(sock, stop=stop)
+            server.peers.append(peer)
+            with sock, suppress(Hangup, OSError):
+                script(peer)
+            peer.closed.set()
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -84,6 +100,7 @@ def scripted(*scripts: Script) -> Iterator[Scripted]:
         yield server
     finally:
         stop.set()
+        pool.close_all()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for peer in server.peers:

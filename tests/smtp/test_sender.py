@@ -76,11 +76,11 @@ def test_a_mail_arrives_over_tls_after_a_login(server: servers.SmtpServer) -> No
 
 def test_bcc_is_delivered_and_not_shown(server: servers.SmtpServer) -> None:
     SmtpSender(config_for(server)).send(
-        "a@example.com", "s", "<p>x</p>", "x", cc=["c@example.com"], bcc=["b@example.com"]
+        "a@example.com", "s", "<p>x</p>", "x", cc=["c@example.com"], bcc=["hidden@example.com"]
     )
     [mail] = server.mails
-    assert mail.recipients == ["a@example.com", "c@example.com", "b@example.com"]
-    assert b"b@example.com" not in mail.content
+    assert mail.recipients == ["a@example.com", "c@example.com", "hidden@example.com"]
+    assert b"hidden" not in mail.content
 
 
 def test_a_refused_recipient_is_a_value_and_the_rest_get_the_mail(
@@ -295,7 +295,7 @@ def test_a_timeout_after_the_content_is_unknown() -> None:
         mute(peer)
 
     with scripted(silent_after_content) as server:
-        result = send(clear_config(server.port, timeout=0.4))
+        result = send(clear_config(server.port, deadline=0.6))
     assert (result.error_code, result.reason) == ("smtp_timeout", "outcome_unknown")
     assert result.unknown
 
@@ -346,11 +346,12 @@ def test_dots_and_bare_line_ends_cannot_end_the_content() -> None:
         )
         [peer] = server.peers
     assert result
-    content = peer.lines[peer.lines.index("DATA") + 1 : -2]
+    content = [line for line in peer.lines[peer.lines.index("DATA") + 1 :] if line != "QUIT"]
+    # One end, and it is the last line; what looks like one in the text has its dot doubled.
+    assert content[-1] == "."
+    assert "." not in content[:-1]
     assert ".." in content
     assert sum(line.startswith("MAIL FROM") for line in peer.lines) == 2
-    assert peer.lines[-2] == "."
-    assert peer.lines[-1] == "QUIT"
 
 
 @pytest.mark.parametrize(
@@ -527,3 +528,16 @@ print(result.error_code, result.reason)
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["smtp_connection", "connection_refused"]
+
+
+def test_a_server_that_is_out_of_step_took_nothing() -> None:
+    def answers_ok_to_everything(peer: Peer) -> None:
+        peer.say(GREETING)
+        while True:
+            peer.read()
+            peer.say(b"250 ok\r\n")
+
+    with scripted(answers_ok_to_everything) as server:
+        result = send(clear_config(server.port))
+    assert not result
+    assert not result.unknown

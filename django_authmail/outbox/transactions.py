@@ -1,0 +1,43 @@
+"""The one place where a database error is tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+
+T = TypeVar("T")
+
+#: Seconds that a verb goes on trying: a server that restarts, a deadlock, a locked SQLite file. It
+#: is under what a lease outlives its hand-over by, so that an outcome is recorded while it counts.
+PATIENCE = 12.0
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+
+
+def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) -> T:
+    """Run `work` in a transaction, again when the database failed it, and return its result.
+
+    `work` reads what it needs inside, so that each run begins from what is stored. Inside of a
+    transaction of the caller's it runs once: only the caller can begin that again.
+
+    Raises:
+        OperationalError, InterfaceError: the database did not recover in time.
+    """
+    connection = connections[using]
+    give_up = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            with transaction.atomic(using=using):
+                return work()
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() + pause > give_up:
+                raise
+            connection.close_if_unusable_or_obsolete()
+        # Workers that collided must not come back together.
+        time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads load, protects nothing
+        pause = min(pause * 2, _LONGEST_PAUSE)

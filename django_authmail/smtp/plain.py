@@ -1,0 +1,79 @@
+"""Plain mail of other applications, as bytes and envelope: guarded, and fast where it can be.
+
+Building a mail takes Django 6.1 two milliseconds. What `send_mail` makes, text with or without an
+HTML alternative, goes through this package's own writer, which gives the same content. Everything
+else (attachments, headers, subclasses, other charsets) is built by Django.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+
+from django_authmail.assembler import assemble
+from django_authmail.guards import (
+    envelope_address,
+    header_address,
+    safe_header,
+    safe_header_block,
+)
+from django_authmail.message import Envelope
+
+
+def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
+    """Return envelope, content and Message-ID of a message.
+
+    Raises:
+        UnsafeHeader, InvalidAddress, ValueError: a header or an address cannot be sent.
+    """
+    envelope = Envelope(
+        sender=envelope_address(message.from_email, "from_email"),
+        recipients=tuple(
+            dict.fromkeys(envelope_address(address, "to") for address in message.recipients())
+        ),
+    )
+    html = _html_of(message)
+    if html is None:
+        mime = message.message()
+        return envelope, safe_header_block(mime.as_bytes()), str(mime["Message-ID"] or "")
+    # The domain of From, as in our own mails: Django asks the resolver for this host's name.
+    message_id = f"<{uuid.uuid4()}@{envelope.sender.rpartition('@')[2]}>"
+    content = assemble(
+        from_email=header_address(message.from_email, "from_email"),
+        to=[header_address(address, "to") for address in message.to],
+        cc=[header_address(address, "cc") for address in message.cc],
+        reply_to=[header_address(address, "reply_to") for address in message.reply_to],
+        subject=safe_header(str(message.subject), "subject"),
+        created_at=datetime.now(UTC),
+        message_id=message_id,
+        locale="",
+        extra_headers=(),
+        text=str(message.body),
+        html=html,
+        attachments=(),
+        automatic=False,
+    )
+    return envelope, content, message_id
+
+
+def _html_of(message: EmailMessage) -> str | None:
+    """Return the HTML of a usual message, "" for one of text only; None for an unusual one."""
+    if (
+        type(message) not in (EmailMessage, EmailMultiAlternatives)
+        or message.extra_headers
+        or message.attachments
+        or message.encoding
+        or message.content_subtype != "plain"
+        or not message.to
+        or not message.body
+    ):
+        return None
+    alternatives = getattr(message, "alternatives", [])
+    if not alternatives:
+        return ""
+    if len(alternatives) > 1 or alternatives[0][1] != "text/html":
+        return None
+    html = alternatives[0][0]
+    return html if isinstance(html, str) and html else None
