@@ -25,7 +25,7 @@ class Peer:
     contents: list[bytes] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
-    _buffer: bytes = b""
+    _buffer: bytearray = field(default_factory=bytearray)
 
     def say(self, octets: bytes) -> None:
         self.sock.sendall(octets)
@@ -36,8 +36,9 @@ class Peer:
             if not octets:
                 raise Hangup
             self._buffer += octets
-        line, self._buffer = self._buffer.split(b"\r\n", 1)
-        self.lines.append(line.decode())
+        end = self._buffer.index(b"\r\n")
+        self.lines.append(self._buffer[:end].decode())
+        del self._buffer[: end + 2]
         return self.lines[-1]
 
     def until(self, reply: bytes, verb: str) -> None:
@@ -52,8 +53,8 @@ class Peer:
             if not received:
                 raise Hangup
             self._buffer += received
-        self.contents.append(self._buffer[:count])
-        self._buffer = self._buffer[count:]
+        self.contents.append(bytes(self._buffer[:count]))
+        del self._buffer[:count]
 
     def content(self) -> None:
         """Read the content up to its final dot."""
