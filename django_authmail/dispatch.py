@@ -11,6 +11,7 @@ from django.db import DatabaseError, router
 from django_authmail import mailers
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnusable
+from django_authmail.logs import describe
 from django_authmail.message import AuthMessage
 from django_authmail.models import Message, State
 from django_authmail.outbox import queue
@@ -88,7 +89,7 @@ def _dispatch(claim: Claim) -> Message | None:
     except Exception as error:
         # One message that cannot be settled must not stop the worker: its lease ends, and then
         # its outcome is unknown, which is the truth.
-        logger.error("email.settle_error id=%s error=%s", claim.id, type(error).__name__)
+        logger.error("email.settle_error id=%s error=%s", claim.id, describe(error))
         return None
 
 
@@ -109,7 +110,7 @@ def _send(claim: Claim, seconds: float) -> SendResult:
     except Exception as error:
         # A bug, here or in a carrier: whether the content left before it, nobody knows. No
         # traceback is logged: an error tracker would show the content in its frames.
-        logger.error("email.hand_over_error id=%s error=%s", claim.id, type(error).__name__)
+        logger.error("email.hand_over_error id=%s error=%s", claim.id, describe(error))
         return _failed(claim, Reason.OUTCOME_UNKNOWN, Retry.UNKNOWN, "see the log")
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
+import traceback
+from datetime import datetime
 from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, ProgrammingError
 
 from django_authmail.conf import conf
 from django_authmail.extras import require
@@ -16,6 +22,15 @@ _LEVELS = {
     "sending": logging.INFO,
 }
 _PREFIX = "authmail_"
+
+# What SQLite, PostgreSQL and MySQL say of a table that is not there; PostgreSQL's code for it too,
+# for it speaks the language of its server.
+_NO_TABLE = re.compile(r"no such table|relation .+ does not exist|Table .+ doesn't exist")
+_UNDEFINED_TABLE = "42P01"
+
+#: Of a long chain or traceback, the end that is nearest to the error.
+_MAX_CLASSES = 5
+_MAX_PLACES = 12
 
 
 def log_event(logger: logging.Logger, *, id: object, state: str, **facts: Any) -> None:
@@ -33,8 +48,55 @@ def log_event(logger: logging.Logger, *, id: object, state: str, **facts: Any) -
     logger.log(level, "%s %s", shown["event"], text, extra=extra)
 
 
+def describe(error: BaseException) -> str:
+    """Return an unexpected error for a log line: `KeyError from ValueError at=a.b:7 > c:12`.
+
+    Log this and no `exc_info`: the error's text may hold what a caller sent, and an error tracker
+    would collect the variables of every frame.
+    """
+    facts = describe_apart(error)
+    return f"{facts['error']} at={facts['at']}"
+
+
+def describe_apart(error: BaseException) -> dict[str, str]:
+    """Return what `describe` says as two facts: `error`, and the places `at` which it passed."""
+    remedy = _remedy(error)
+    error_text = class_chain(error) + (f": {remedy}" if remedy else "")
+    return {"error": error_text, "at": places(error)}
+
+
+def class_chain(error: BaseException) -> str:
+    """Return the classes of an error and of those that led to it: `KeyError from ValueError`."""
+    names: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(names) < _MAX_CLASSES:
+        names.append(type(current).__name__)
+        current = current.__cause__ or current.__context__
+    return " from ".join(names)
+
+
+def places(error: BaseException) -> str:
+    """Return the modules and lines that an error passed, the one that raised it last."""
+    frames = traceback.walk_tb(error.__traceback__)
+    passed = [f"{frame.f_globals.get('__name__', '?')}:{line}" for frame, line in frames]
+    return " > ".join(passed[-_MAX_PLACES:])
+
+
+def _remedy(error: BaseException) -> str:
+    # No input can cause a configuration error, and its text is the remedy.
+    if isinstance(error, ImproperlyConfigured):
+        return str(error)
+    if isinstance(error, OperationalError | ProgrammingError):
+        code = getattr(error.__cause__, "sqlstate", None)
+        if code == _UNDEFINED_TABLE or _NO_TABLE.search(str(error)):
+            return "the tables are missing; run manage.py migrate"
+    return ""
+
+
 class Formatter(logging.Formatter):
     """Formats records as AUTHMAIL_LOG_FORMAT says: `text`, or one JSON object a line.
+
+    Times are ISO 8601 with the offset from UTC, in the time zone of the process.
 
     For LOGGING: `{"()": "django_authmail.logs.Formatter"}`. JSON needs the extra `logs`.
     """
@@ -43,22 +105,27 @@ class Formatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
         self._json: logging.Formatter | None = None
 
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        local = datetime.fromtimestamp(record.created).astimezone()
+        return local.isoformat(timespec="milliseconds")
+
     def format(self, record: logging.LogRecord) -> str:
         if conf.log_format != "json":
             return super().format(record)
         if self._json is None:
             library = require("pythonjsonlogger.json", extra="logs", why="AUTHMAIL_LOG_FORMAT=json")
             self._json = library.JsonFormatter(
-                "%(asctime)s %(levelname)s %(name)s %(message)s",
-                rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+                "%(time)s %(levelname)s %(name)s %(message)s",
+                rename_fields={"levelname": "level", "name": "logger"},
                 json_ensure_ascii=False,
             )
-        names = [name for name in vars(record) if name.startswith(_PREFIX)]
-        if not names:
-            return self._json.format(record)
-        # One object with the facts as members, instead of the same facts again in a text.
+        # A copy: other handlers get the record as it is.
         line = logging.makeLogRecord(vars(record))
-        line.msg, line.args = str(getattr(record, _PREFIX + "event", "")), ()
+        line.time = self.formatTime(record)
+        names = [name for name in vars(record) if name.startswith(_PREFIX)]
+        if names:
+            # One object with the facts as members, instead of the same facts again in a text.
+            line.msg, line.args = str(getattr(record, _PREFIX + "event", "")), ()
         for name in names:
             value = line.__dict__.pop(name)
             if name != _PREFIX + "event":

@@ -6,10 +6,11 @@ Django's own class is subclassed for the resolution of options on every version 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
@@ -187,9 +188,11 @@ class EmailBackend(DjangoEmailBackend):
             "deadline": conf.send_deadline.total_seconds(),
             **self._own_options,
         }
+        if "headers" in own:
+            own["headers"] = _pairs(own["headers"])
         try:
-            return SmtpConfig(
-                token_provider=provider_from(self._oauth),
+            return _config(
+                token_provider=cast("Hashable", provider_from(self._oauth)),
                 host=self.host,
                 port=int(self.port),
                 user=self.username or "",
@@ -202,7 +205,7 @@ class EmailBackend(DjangoEmailBackend):
                 timeout=10.0 if self.timeout is None else float(self.timeout),
                 **own,
             )
-        except ImproperlyConfigured as error:
+        except (ImproperlyConfigured, TypeError, ValueError) as error:
             raise MailerUnusable(f"{_where(self.alias)}: {error}") from None
 
     @staticmethod
@@ -228,6 +231,17 @@ def _with_preset(named: str, given: dict[str, Any], alias: str | None) -> dict[s
     core = {_CORE_NAMES.get(name, name): value for name, value in given.items()}
     filled = {"headers": tuple(known.headers.items())} | known.options(core)
     return {str(_DJANGO_NAMES.get(name, name)): value for name, value in filled.items()}
+
+
+def _pairs(headers: Mapping[str, str] | Iterable[Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((str(name), str(value)) for name, value in pairs)
+
+
+@lru_cache(maxsize=64)
+def _config(**fields: Any) -> SmtpConfig:
+    # mailers[alias] makes a backend for each look-up; the checks need not be made for each.
+    return SmtpConfig(**fields)
 
 
 def _where(alias: str | None) -> str:
