@@ -12,8 +12,8 @@ Nothing is checked again: a value with a line break in it would break the header
 
 from __future__ import annotations
 
+import hashlib
 import re
-import uuid
 from binascii import b2a_base64, b2a_qp
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -71,7 +71,7 @@ def assemble(
     """
     # In a header of its own: Gmail folds mails of one subject into a thread and hides what repeats,
     # the code with it.
-    reference = uuid.uuid5(uuid.NAMESPACE_OID, message_id)
+    reference = hashlib.blake2b(message_id.encode(), digest_size=16).hexdigest()
     head = [
         _from_field(from_email),
         # A mail for hidden recipients only still needs a To that is no address (RFC 5322 3.4).
@@ -87,10 +87,10 @@ def assemble(
     ]
     entity = _text_part(b"plain", text)
     if html:
-        boundary = b"=_a%s" % reference.hex.encode()
+        boundary = b"=_a%s" % reference.encode()
         entity = _multipart(b"alternative", boundary, [entity, _text_part(b"html", html)])
     if files := list(attachments):
-        entity = _multipart(b"mixed", b"=_m%s" % reference.hex.encode(), [entity, *files])
+        entity = _multipart(b"mixed", b"=_m%s" % reference.encode(), [entity, *files])
     return "".join(head).encode("ascii") + entity
 
 

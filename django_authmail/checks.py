@@ -7,11 +7,15 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E003  a line break in the From address          W003  a password without TLS, allowed by name
     E004  a mailer without a host                   W004  a port that does not fit the TLS mode
     E005  both TLS modes                            W005  metrics without prometheus-client
-    E006  a password without TLS
+    E006  a password without TLS                    W006  no beat entry for the sweep
     E007  a user without a password, or the reverse
     E008  a carrier that cannot carry queued mail
-    E009  AUTHMAIL_CELERY without celery
+    E009  AUTHMAIL_CELERY without celery, or without what its broker needs
     E010  USE_TZ = False
+    E011  AUTHMAIL_CELERY without a broker
+    E012  a certificate file that cannot be read
+    E013  an option of a mailer that does not exist
+    E014  a preset that does not exist
 
 With --deploy:
 
@@ -25,13 +29,16 @@ With --deploy:
 from __future__ import annotations
 
 import inspect
+import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.db import connections, router
 from django.utils.module_loading import import_string
@@ -39,9 +46,11 @@ from django.utils.module_loading import import_string
 from django_authmail import mailers, tasks
 from django_authmail.conf import PREFIX, Conf, conf
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.extras import installed
+from django_authmail.extras import installed, require
 from django_authmail.guards import envelope_address, safe_header
 from django_authmail.models import Message
+from django_authmail.smtp import EmailBackend
+from django_authmail.smtp.presets import preset
 
 TAG = "authmail"
 
@@ -61,7 +70,15 @@ _OWN_CACHES = (
 
 def register() -> None:
     """Register every check with Django."""
-    for check in (check_settings, check_sender, check_mailers, check_carrier, check_requirements):
+    for check in (
+        check_settings,
+        check_sender,
+        check_mailers,
+        check_files,
+        check_carrier,
+        check_celery,
+        check_requirements,
+    ):
         checks.register(check, TAG)
     for check in (check_deployed_settings, check_deployed_services):
         checks.register(check, TAG, checks.Tags.security, deploy=True)
@@ -115,7 +132,23 @@ def check_sender(app_configs: Apps = None, **kwargs: Any) -> Found:
 
 def check_mailers(app_configs: Apps = None, **kwargs: Any) -> Found:
     """Look at the options of each SMTP account that this package sends by."""
-    return [message for alias, given in _smtp_mailers() for message in _account(alias, given)]
+    return [message for alias, given in _smtp_mailers() for message in _mailer(alias, given)]
+
+
+def check_files(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look whether the certificate files that the settings name can be read."""
+    found: Found = []
+    for where, path, is_authority in _certificate_files():
+        if problem := _file_problem(path, is_authority=is_authority):
+            found.append(
+                _error(
+                    "E012",
+                    f"{where} is {path!r}, {problem}.",
+                    "Correct the path; the user that this process runs as must be able to read "
+                    "the file. A relative path counts from where the process was started.",
+                )
+            )
+    return found
 
 
 def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
@@ -133,18 +166,67 @@ def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
     return [_error("E008", problem if problem.endswith("?") else f"{problem}.", hint)]
 
 
-def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
-    """Ask whether what the settings switch on is installed."""
+def check_celery(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether a task would reach a worker, as far as that can be known without connecting."""
+    if Conf.celery.problem() or not conf.celery:
+        return []
+    if not installed("celery"):
+        problem = "AUTHMAIL_CELERY is True and celery is not installed."
+        hint = f"Run: pip install 'django-authmail[celery]'. {_WITHOUT_BROKER}"
+        return [_error("E009", problem, hint)]
+    app = require("celery", extra="celery", why="AUTHMAIL_CELERY").current_app
+    if app.conf.task_always_eager:
+        return []
+    url = tasks.broker_url()
+    if not url:
+        is_project = type(app.loader).__module__ != _FALLBACK_LOADER
+        problem = (
+            "AUTHMAIL_CELERY is True and the project's Celery app has no broker_url"
+            if is_project
+            else "AUTHMAIL_CELERY is True and no Celery app of the project is loaded"
+        )
+        return [
+            _error(
+                "E011",
+                f"{problem}: tasks would go to amqp://guest@localhost, Celery's default.",
+                f"Set CELERY_BROKER_URL. {_WITHOUT_BROKER}"
+                if is_project
+                else "Make one in celery.py and import it in the __init__.py beside it, as "
+                f"Celery's guide for Django and the README say. {_WITHOUT_BROKER}",
+            )
+        ]
     found: Found = []
-    if conf.celery and not installed("celery"):
+    if cause := _transport_problem(app):
+        # The rest of the URL may hold a password.
+        scheme = url.partition("://")[0]
+        extra = "django-authmail[redis]" if scheme in _REDIS else f"celery[{scheme}]"
         found.append(
             _error(
                 "E009",
-                "AUTHMAIL_CELERY is True and celery is not installed.",
-                "Run: pip install 'django-authmail[celery]'. Or set AUTHMAIL_CELERY = False and "
-                "run `manage.py authmail_dispatch`, which needs no broker.",
+                f"The Celery broker is {scheme}://, which cannot be used: {cause}.",
+                f"Run: pip install '{extra}'. {_WITHOUT_BROKER}",
             )
         )
+    entries = (app.conf.beat_schedule or {}).values()
+    if app.conf.beat_scheduler == _SETTINGS_SCHEDULER and not any(
+        entry.get("task") == tasks.SWEEP for entry in entries
+    ):
+        found.append(
+            _warning(
+                "W006",
+                f"No entry of CELERY_BEAT_SCHEDULE names the task {tasks.SWEEP!r}: mail that is "
+                "tried again, or whose task was lost, is not sent.",
+                f'Add "authmail-sweep": {{"task": "{tasks.SWEEP}", "schedule": 5.0}} and run '
+                "`celery beat`, or run `manage.py authmail_dispatch` beside the workers and "
+                "silence this check.",
+            )
+        )
+    return found
+
+
+def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether what the settings switch on is installed."""
+    found: Found = []
     if conf.metrics_enabled and not installed("prometheus_client"):
         found.append(
             _warning(
@@ -228,8 +310,7 @@ def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "E108",
                 f"The Celery broker is {scheme}://, which loses tasks when a worker stops, or "
                 "never passes them to another process.",
-                "Use Redis or RabbitMQ. Or set AUTHMAIL_CELERY = False and run "
-                "`manage.py authmail_dispatch`, which needs no broker.",
+                f"Use Redis or RabbitMQ. {_WITHOUT_BROKER}",
             )
         )
     alias = router.db_for_write(Message)
@@ -246,6 +327,15 @@ def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
         )
     return found
 
+
+_WITHOUT_BROKER = (
+    "Or set AUTHMAIL_CELERY = False and run `manage.py authmail_dispatch`, which needs no broker."
+)
+# The app that Celery makes when a project has none.
+_FALLBACK_LOADER = "celery.loaders.default"
+# Celery's default. Others, as django-celery-beat, keep their entries elsewhere.
+_SETTINGS_SCHEDULER = "celery.beat:PersistentScheduler"
+_REDIS = ("redis", "rediss", "sentinel")
 
 _SHORT_KEY = f"AUTHMAIL_API_KEY has less than {MIN_KEY_LENGTH} characters: it can be guessed."
 _SHORT_KEY_HINT = (
@@ -279,6 +369,84 @@ def _is_smtp(path: str) -> bool:
     return inspect.isclass(backend) and issubclass(backend, DjangoSMTP)
 
 
+def _transport_problem(app: Any) -> str | None:
+    """Say why Celery cannot talk to its broker; None when it can. Opens no connection."""
+    try:
+        with app.connection_for_write() as connection:
+            # A property: reading it imports and makes the transport.
+            connection.transport  # noqa: B018
+    except ImportError as error:
+        return str(error)
+    except KeyError as error:  # kombu's answer to an unknown scheme
+        return str(error.args[0])
+    except Exception as error:
+        # What a transport does without its library. (Redis: AttributeError.)
+        return f"its library is missing or does not fit ({type(error).__name__})"
+    return None
+
+
+def _certificate_files() -> Iterator[tuple[str, str, bool]]:
+    """Yield where each file is named, its path, and whether it holds authorities."""
+    if not Conf.smtp_ca_file.problem() and conf.smtp_ca_file:
+        yield Conf.smtp_ca_file.name, conf.smtp_ca_file, True
+    for alias, given in _smtp_mailers():
+        for option in ("ca_file", "ssl_certfile", "ssl_keyfile"):
+            if path := given.options.get(option):
+                yield f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]', str(path), option == "ca_file"
+
+
+def _file_problem(path: str, *, is_authority: bool) -> str | None:
+    try:
+        with open(path, "rb"):
+            pass
+        if is_authority:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return "which holds no certificate in PEM form"
+    except OSError as error:
+        return f"which cannot be read: {error.strerror}"
+    return None
+
+
+def _mailer(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
+    if _is_ours(given.backend):
+        for name, near in EmailBackend.unknown_options(given.options).items():
+            where = f'MAILERS[{alias!r}]["OPTIONS"]["{name}"]'
+            meant = f"Did you mean {near!r}?" if near else "Remove it."
+            yield _error("E013", f"{where} is no option of {mailers.OUR_SMTP}.", meant)
+        try:
+            given = _with_preset(given)
+        except ImproperlyConfigured as error:
+            where = f'MAILERS[{alias!r}]["OPTIONS"]["preset"]'
+            yield _error("E014", f"{where}: {error}.", "docs/smtp-presets.md describes them.")
+            return
+    yield from _account(alias, given)
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        backend = import_string(path)
+    except ImportError:
+        return False
+    return inspect.isclass(backend) and issubclass(backend, EmailBackend)
+
+
+def _with_preset(given: mailers.MailerOptions) -> mailers.MailerOptions:
+    """Return the options with what their preset fills in."""
+    name = given.options.get("preset")
+    if not name:
+        return given
+    filled = preset(str(name)).options(given.options)
+    return replace(
+        given,
+        host=filled["host"] or "",
+        port=filled["port"],
+        user=given.user or filled.get("user", ""),
+        use_tls=bool(filled["use_tls"]),
+        use_ssl=bool(filled["use_ssl"]),
+    )
+
+
 def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
     host, user, password = (_place(alias, o) for o in ("host", "username", "password"))
     use_tls, use_ssl = (_place(alias, o) for o in ("use_tls", "use_ssl"))
@@ -289,7 +457,8 @@ def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckM
         yield _error(
             "E005", f"{use_tls} and {use_ssl} exclude each other.", f"Set one of them: {modes}."
         )
-    if bool(given.user) != bool(given.password):
+    by_token = bool(given.options.get("oauth")) and bool(given.user)
+    if bool(given.user) != bool(given.password) and not by_token:
         there, missing = (user, password) if given.user else (password, user)
         yield _error(
             "E007",

@@ -19,6 +19,15 @@ def address_hash(address: str) -> str:
     return _keyed(b"exact", address)
 
 
+def address_hashes(address: str) -> list[str]:
+    """Return the `address_hash` by every key, newest first: rows keep the one of their time.
+
+    For searches. A key that is no longer in AUTHMAIL_HASH_KEYS (without them, SECRET_KEY and its
+    fallbacks) finds nothing any more.
+    """
+    return [_keyed_by(key, b"exact", address) for key in _keys()]
+
+
 def folded_hash(address: str) -> str:
     """Return the hash of the mailbox behind an address, for limits: case and +tag do not count."""
     local, _, domain = address.rpartition("@")
@@ -32,8 +41,15 @@ def log_hash(address: str) -> str:
     return _keyed(b"log", address)[:8]
 
 
+def _keys() -> tuple[str, ...]:
+    return conf.hash_keys or conf.secret_keys
+
+
 def _keyed(purpose: bytes, value: str) -> str:
-    key = (conf.hash_keys or conf.secret_keys)[0]
+    return _keyed_by(_keys()[0], purpose, value)
+
+
+def _keyed_by(key: str, purpose: bytes, value: str) -> str:
     # The purpose is in the key, so that a hash from a log cannot be looked up in a column.
     purpose_key = hmac.digest(key.encode(), b"django_authmail.hashes." + purpose, "sha256")
     return hmac.new(purpose_key, value.encode(), "sha256").hexdigest()

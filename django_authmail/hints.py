@@ -40,7 +40,9 @@ _HINTS: dict[Reason, Promise] = {
         "587, or port 465 with TLS from the start."
     ),
     Reason.AUTH_FAILED: _(
-        "The mail server refused the user name or the password. Check both in the mail settings."
+        "The mail server refused the user name or the password. Check both in the mail settings. "
+        "Gmail and Naver want an app password instead of the account's own, and SMTP must be "
+        "switched on in the settings of the mailbox."
     ),
     Reason.APP_PASSWORD_REQUIRED: _(
         "The provider refuses the account's own password. Make an app password there and use it."
@@ -101,6 +103,10 @@ _HINTS: dict[Reason, Promise] = {
     Reason.SEAL_BROKEN: _(
         "The stored mail could not be opened. Was SECRET_KEY or AUTHMAIL_SEALING_KEYS changed "
         "without keeping the old key as a fallback?"
+    ),
+    Reason.ROW_BROKEN: _(
+        "The stored mail cannot be read: something other than this package changed its row. Send "
+        "a new one, and find out what writes to these tables."
     ),
     Reason.MAILER_UNUSABLE: _(
         "The mail settings name no mailer that can send. `manage.py check` says what is wrong."

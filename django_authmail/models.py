@@ -40,7 +40,7 @@ class Message(models.Model):
     """One mail and what became of it. Its content is sealed while open, and gone when final."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    state = models.CharField(_("state"), max_length=24, choices=State.choices)
+    state = models.CharField(_("state"), max_length=24, choices=State)
     kind = models.CharField(_("kind"), max_length=64)
     locale = models.CharField(_("language"), max_length=16, blank=True)
     message_id = models.CharField(_("Message-ID"), max_length=255)
@@ -115,9 +115,7 @@ class Recipient(models.Model):
     masked = models.CharField(_("recipient"), max_length=320)
     address_hash = models.CharField(max_length=64, db_index=True)
     folded_hash = models.CharField(max_length=64)
-    state = models.CharField(
-        _("state"), max_length=16, choices=State.choices, default=State.PENDING
-    )
+    state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
     error_code = models.CharField(_("error code"), max_length=32, blank=True)
     reason = models.CharField(_("reason"), max_length=48, blank=True)
     reply_code = models.PositiveSmallIntegerField(_("SMTP code"), null=True)

@@ -7,9 +7,11 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -31,6 +33,7 @@ NAMES = (
     "EMAIL_SERVICE_LOG_FORMAT",
     "EMAIL_TEST_CAPTURE_DIR",
     "HOST",
+    "LANGUAGE_CODE",
     "MAGIC_LINK_BASE_URL",
     "METRICS_ENABLED",
     "METRICS_REQUIRE_AUTH",
@@ -44,6 +47,7 @@ NAMES = (
     "SMTP_USER",
     "SMTP_USE_SSL",
     "SMTP_USE_TLS",
+    "TIME_ZONE",
     "WEBHOOK_ALLOW_HOSTS",
     "WEBHOOK_ALLOW_LOOPBACK",
 )
@@ -188,14 +192,69 @@ class Environment:
         value = self.text(name, default)
         return self._base_dir / value if value else None
 
-    def folder(self, name: str, default: str) -> Path:
-        """Return a folder that exists; it is made, for this user alone, if it does not."""
-        path = self._base_dir / self.text(name, default)
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name}: {path} is no folder: {error.strerror}.") from None
+    def file(self, name: str) -> Path | None:
+        """Return the path of a file that can be read; None where there is no value."""
+        path = self.path(name)
+        if path is not None:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise ImproperlyConfigured(
+                    f"{name}: {path} cannot be read: {error.strerror}."
+                ) from None
         return path
+
+    def folder(self, name: str, default: str) -> Path:
+        """Return the path of a folder, which need not be there; `make_folder` makes it."""
+        return self._base_dir / self.text(name, default)
+
+    def mail_host(self, name: str) -> str:
+        """Return the name or address of a mail server. Errors do not show it: see `_split`."""
+        value = self.text(name).strip()
+        if "://" in value or "@" in value or "/" in value:
+            raise ImproperlyConfigured(
+                f"{name} must be the name or address of a server alone, without scheme or user."
+            )
+        if value.count(":") == 1:
+            raise ImproperlyConfigured(f"{name} must not hold a port: SMTP_PORT does.")
+        try:
+            value.encode("idna")
+        except UnicodeError:
+            raise ImproperlyConfigured(f"{name} is no host name.") from None
+        if re.search(r"\s", value):
+            raise ImproperlyConfigured(f"{name} is no host name: it contains white space.")
+        return value
+
+    def time_zone(self, name: str, default: str) -> str:
+        """Return the name of a time zone."""
+        value = self.text(name, default).strip()
+        if value != default:
+            try:
+                ZoneInfo(value)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ImproperlyConfigured(
+                    f"{name} is {value!r}; it must be the name of a time zone, as Asia/Seoul."
+                ) from None
+        return value
+
+    def misspelt(self) -> dict[str, str]:
+        """Return the names that have a value and that nothing reads, each with the one meant.
+
+        Only those that are near to a name of `NAMES` which has no value itself: the environment
+        holds the names of many programs.
+        """
+        found = {}
+        for name in sorted(self._values):
+            if name in NAMES or len(name) < 6 or not self.given(name):
+                continue
+            if name.startswith("SMTP_"):
+                among, cutoff = [n for n in NAMES if n.startswith("SMTP_")], 0.6
+            else:
+                among, cutoff = list(NAMES), 0.85
+            near = get_close_matches(name, among, n=1, cutoff=cutoff)
+            if near and not self.given(near[0]):
+                found[name] = near[0]
+        return found
 
     def base_url(self, name: str) -> str:
         """Return an absolute http(s) URL; http only to loopback hosts. Links are built on it."""
@@ -281,6 +340,7 @@ class Environment:
             return self.text("SECRET_KEY")
         path = data_dir / "secret_key"
         if not path.exists():
+            make_folder(data_dir, name="DATA_DIR")
             _keep_new_secret(path)
         key = path.read_text(encoding="ascii").strip()
         if len(key) < 50:
@@ -288,6 +348,14 @@ class Environment:
                 f"{path} does not hold a key. Remove it to have a new one made, or set SECRET_KEY."
             )
         return key
+
+
+def make_folder(path: Path, *, name: str) -> None:
+    """Make a folder for this user alone, unless it is there. `name` is what an error names."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}: {path} is no folder: {error.strerror}.") from None
 
 
 def _keep_new_secret(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage
+from django.core.checks import Error as CheckError
 from django.core.checks import Warning as CheckWarning
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One warning, in the words of the environment that the operator wrote."""
+    """One warning, or an error (an id with E), in the words of the environment."""
 
     id: str
     text: str
@@ -28,10 +29,11 @@ def check_environment(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """Report the notices to the commands of manage.py."""
-    return [
-        CheckWarning(notice.text, hint=notice.hint or None, id=f"example_project.{notice.id}")
-        for notice in _notices()
-    ]
+    found: list[CheckMessage] = []
+    for notice in _notices():
+        kind = CheckError if notice.id.startswith("E") else CheckWarning
+        found.append(kind(notice.text, hint=notice.hint or None, id=f"example_project.{notice.id}"))
+    return found
 
 
 def log_notices() -> None:

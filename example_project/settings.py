@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from urllib.parse import quote
 
 from django.conf import global_settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
+from django_authmail.exceptions import AuthmailError
+from django_authmail.extras import installed
+from django_authmail.guards import header_address
 from django_authmail.secret import Secret
 from example_project.commands import management_command, needs_mail_server
 from example_project.environment import Environment
 from example_project.notices import Notice
+from example_project.requirements import broker, require_driver, require_service
 
+require_service()
 env = Environment.load()
-notices: list[Notice] = []
+misspelt = env.misspelt()
+notices: list[Notice] = [
+    Notice(
+        id="W004",
+        text=f"{name} is set, and there is no such name: it has no effect.",
+        hint=f"Did you mean {meant}?",
+    )
+    for name, meant in misspelt.items()
+]
 
 # -- This machine -------------------------------------------------------------------------------
 
 #: What this process keeps: database, key, broker folders. It holds secrets, so nobody else reads.
 DATA_DIR = env.folder("DATA_DIR", "var")
+#: Made when the apps are loaded.
+OWN_FOLDERS = [DATA_DIR]
 
-SECRET_KEY = env.secret_key(DATA_DIR)
+# Lazy, because the key that is made when there is none is written to a file.
+SECRET_KEY = SimpleLazyObject(lambda: env.secret_key(DATA_DIR))
 HOST = env.text("HOST", "127.0.0.1")
 PORT = env.integer("PORT", 8000, least=1, most=65535)
 # `email-service` is what S0's callers name the service in a compose file.
@@ -35,7 +51,9 @@ DATABASES = {
         "DATABASE_URL", default=f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}"
     )
 }
+require_driver("DATABASE_URL", DATABASES["default"]["ENGINE"])
 CACHES = {"default": env.cache("CACHE_URL")}
+require_driver("CACHE_URL", CACHES["default"]["BACKEND"])
 
 # -- Django --------------------------------------------------------------------------------------
 
@@ -64,7 +82,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-if find_spec("django_prometheus") is not None:
+if installed("django_prometheus"):
     INSTALLED_APPS.append("django_prometheus")
     MIDDLEWARE = [
         "django_prometheus.middleware.PrometheusBeforeMiddleware",
@@ -93,9 +111,9 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 
-LANGUAGE_CODE = "ko"
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "ko", choices=("ko", "en"))
 LANGUAGES = [("ko", _("Korean")), ("en", _("English"))]
-TIME_ZONE = "Asia/Seoul"
+TIME_ZONE = env.time_zone("TIME_ZONE", "Asia/Seoul")
 USE_TZ = True
 
 STATIC_URL = "static/"
@@ -105,27 +123,49 @@ WHITENOISE_USE_FINDERS = True
 # -- Mail ----------------------------------------------------------------------------------------
 
 
+SILENCED_SYSTEM_CHECKS: list[str] = []
+# The ids of this project's own message, and of the package's for the same.
+_MISSING = {"SMTP_HOST": ("E001", "authmail.E004"), "SMTP_FROM": ("E002", "authmail.E002")}
+
+
+def missing(name: str, problem: str) -> None:
+    """Stop a process that may send mail; `check` reports it, the other commands do not need it."""
+    wrong = next((f" ({w} is set. A typing error?)" for w, m in misspelt.items() if m == name), "")
+    if needs_mail_server(sys.argv):
+        raise ImproperlyConfigured(problem + wrong)
+    if management_command(sys.argv) == "check":
+        notices.append(Notice(id=_MISSING[name][0], text=problem + wrong))
+    # The same in the words of settings that the operator of this project never wrote.
+    SILENCED_SYSTEM_CHECKS.append(_MISSING[name][1])
+
+
 def sender() -> str:
     """Return the From address: SMTP_FROM, SMTP_USER if it is an address, DEFAULT_FROM_EMAIL."""
-    user = env.text("SMTP_USER")
-    address = (
-        env.text("SMTP_FROM") or (user if "@" in user else "") or env.text("DEFAULT_FROM_EMAIL")
+    for name in ("SMTP_FROM", "SMTP_USER", "DEFAULT_FROM_EMAIL"):
+        address = env.text(name)
+        if not address or (name == "SMTP_USER" and "@" not in address):
+            continue
+        try:
+            header_address(address, name)
+        except AuthmailError as error:
+            raise ImproperlyConfigured(f"{error}.") from None
+        return address
+    missing(
+        "SMTP_FROM",
+        "SMTP_FROM is not set, and neither is DEFAULT_FROM_EMAIL, nor is SMTP_USER an address:"
+        " there is nothing to put into From.",
     )
-    if not address and needs_mail_server(sys.argv):
-        raise ImproperlyConfigured(
-            "SMTP_FROM is not set, and neither is DEFAULT_FROM_EMAIL, nor is SMTP_USER an address:"
-            " there is nothing to put into From."
-        )
-    return address
+    return ""
 
 
 def smtp_options() -> dict[str, object]:
     """Return the options of the `smtp` carrier."""
-    host = env.text("SMTP_HOST")
-    if not host and needs_mail_server(sys.argv):
-        raise ImproperlyConfigured(
+    host = env.mail_host("SMTP_HOST")
+    if not host:
+        missing(
+            "SMTP_HOST",
             "SMTP_HOST is not set. Name the mail server in the environment or in .env;"
-            " `manage.py demo` runs without one."
+            " `manage.py demo` runs without one.",
         )
     port = env.integer("SMTP_PORT", 587, least=1, most=65535)
     # Port 465 speaks TLS from the first byte (RFC 8314, 3.3); STARTTLS would wait for ever.
@@ -189,45 +229,35 @@ AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("t
 AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
 AUTHMAIL_METRICS_REQUIRE_AUTH = env.boolean("METRICS_REQUIRE_AUTH", False)
 AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH = not (_options["use_tls"] or _options["use_ssl"])
-AUTHMAIL_SMTP_CA_FILE = env.path("SMTP_CA_FILE") or ""
+AUTHMAIL_SMTP_CA_FILE = env.file("SMTP_CA_FILE") or ""
 AUTHMAIL_SMTP_DEBUG = env.boolean("EMAIL_SERVICE_DEBUG", False)
 AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = env.boolean("WEBHOOK_ALLOW_LOOPBACK", False)
 
 # Their layers come later. Until then they are read, so that a mistake in them stops the start,
 # and reported, so that nobody relies on a limit that is not there.
-env.integer("API_RATE_LIMIT_PER_MINUTE", 60)
-env.integer("API_IDEMPOTENCY_TTL_SECONDS", 86400)
-env.csv("WEBHOOK_ALLOW_HOSTS")
-env.base_url("MAGIC_LINK_BASE_URL")
-notices.extend(
-    Notice(id="W001", text=f"{name} is set, but has no effect in this version.")
-    for name in (
-        "API_RATE_LIMIT_PER_MINUTE",
-        "API_IDEMPOTENCY_TTL_SECONDS",
-        "WEBHOOK_ALLOW_HOSTS",
-        "WEBHOOK_ALLOW_LOOPBACK",
-        "MAGIC_LINK_BASE_URL",
+_without_effect = {
+    "API_RATE_LIMIT_PER_MINUTE": env.integer("API_RATE_LIMIT_PER_MINUTE", 60) != 60,
+    "API_IDEMPOTENCY_TTL_SECONDS": env.integer("API_IDEMPOTENCY_TTL_SECONDS", 86400) != 86400,
+    "WEBHOOK_ALLOW_HOSTS": bool(env.csv("WEBHOOK_ALLOW_HOSTS")),
+    "WEBHOOK_ALLOW_LOOPBACK": AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK,
+    "MAGIC_LINK_BASE_URL": bool(env.base_url("MAGIC_LINK_BASE_URL")),
+}
+if _relied_on := [name for name, changed in _without_effect.items() if changed]:
+    notices.append(
+        Notice(id="W001", text=f"Set, but without effect in this version: {', '.join(_relied_on)}.")
     )
-    if env.given(name)
-)
 
 #: The folder whose mails /inbox/ shows to anybody who can reach it. Only the demo sets it.
 DEMO_INBOX_DIR = env.path("DEMO_INBOX_DIR")
 
-if not needs_mail_server(sys.argv) and management_command(sys.argv) != "check":
-    # No host and no From is no obstacle to what these commands do. `check` says it, the others
-    # would refuse to run.
-    SILENCED_SYSTEM_CHECKS = ["authmail.E002", "authmail.E004"]
-
 # -- Celery --------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "filesystem://")
+CELERY_BROKER_URL = broker("CELERY_BROKER_URL", env.text("CELERY_BROKER_URL", "filesystem://"))
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The host means nothing there, but kombu warns of one that is missing.
     CELERY_BROKER_URL = "filesystem://localhost//"
     _queue, _control = DATA_DIR / "broker" / "queue", DATA_DIR / "broker" / "control"
-    for _folder in (_queue, _control):
-        _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    OWN_FOLDERS += [_queue, _control]
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_queue),
         "data_folder_out": str(_queue),
@@ -263,6 +293,7 @@ LOGGING = {
         "celery": {"level": "INFO"},
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django_authmail": {"level": "INFO"},
+        "django_authmail.smtp": {"level": "DEBUG" if AUTHMAIL_SMTP_DEBUG else "INFO"},
         "example_project": {"level": "INFO"},
     },
 }

@@ -5,8 +5,11 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # Somebody who opens the address that the server printed; callers know theirs.
+    path("", RedirectView.as_view(pattern_name="authmail:docs")),
     path("admin/", admin.site.urls),
     path("", include("django_authmail.api.urls")),
 ]

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, keys, outbox
 from django_authmail.models import ApiKey, Message
@@ -147,6 +148,80 @@ def test_a_search_keeps_addresses_out_of_the_access_log(
     assert "gildong" not in location.lower()
     assert location.startswith(f"{LOG}?state__exact=queued&q=recipient:")
     assert f"{LOG}{queued.pk}/change/" in _text(admin_client, response["Location"])
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        pytest.param("hong@example..com", id="two dots"),
+        pytest.param("hong @example.com", id="a space"),
+        pytest.param("hong@@example.com", id="two at signs"),
+        pytest.param("<hong@example.com>", id="in angle brackets"),
+        pytest.param("<hong@example.com", id="in one of them"),
+        pytest.param("hong@example.com,", id="a comma"),
+        pytest.param("hong.example.com", id="no at sign"),
+        pytest.param("recipient:hong@example.com", id="after the word of the search"),
+        pytest.param("hong\uff20example.com", id="a full-width at sign"),
+        pytest.param("\ud64d@example.com", id="Korean"),
+    ],
+)
+def test_a_mistyped_address_stays_out_of_the_access_log_too(
+    admin_client: Client, queued: Message, term: str
+) -> None:
+    response = admin_client.post(LOG, {"authmail_search": "1", "q": term})
+    location = unquote(response["Location"])
+    assert "hong" not in location
+    assert "example" not in location
+    text = _text(admin_client, response["Location"])
+    assert f"{LOG}{queued.pk}/change/" not in text
+    assert "This is no address" in text
+
+
+def test_a_message_id_of_another_s_making_is_searched_for_as_it_is(
+    admin_client: Client, queued: Message
+) -> None:
+    Message.objects.filter(pk=queued.pk).update(message_id="<1234.5678@mail.example.com>")
+    for term in ("<1234.5678@mail.example.com>", "call-1"):
+        response = admin_client.post(LOG, {"authmail_search": "1", "q": term})
+        assert unquote(response["Location"]) == f"{LOG}?q={term}"
+        assert f"{LOG}{queued.pk}/change/" in _text(admin_client, response["Location"])
+
+
+def test_a_search_can_be_sent_again(admin_client: Client, queued: Message) -> None:
+    for term in (TO, "nobody@example.com"):
+        first = admin_client.post(LOG, {"authmail_search": "1", "q": term})["Location"]
+        query = unquote(first).partition("?q=")[2]
+        again = admin_client.post(LOG, {"authmail_search": "1", "q": query})["Location"]
+        assert again == first
+        assert "This is no address" not in _text(admin_client, again)
+
+
+def test_a_search_needs_the_permission_to_see(client: Client, queued: Message) -> None:
+    client.force_login(User.objects.create_user("staff", password="x", is_staff=True))
+    for term in ("call-1", TO, "nothing"):
+        assert client.post(LOG, {"authmail_search": "1", "q": term}).status_code == 403
+
+
+def test_finds_messages_of_before_a_key_was_rotated(
+    admin_client: Client, settings: Settings
+) -> None:
+    settings.AUTHMAIL_HASH_KEYS = ["o" * 32]
+    mail = OTPNotifier().build(TO, user_name="", code=CODE)
+    row = outbox.submit(mail, owner="site", request_id="call-9")
+    settings.AUTHMAIL_HASH_KEYS = ["n" * 32, "o" * 32]
+    response = admin_client.post(LOG, {"authmail_search": "1", "q": TO}, follow=True)
+    assert f"{LOG}{row.pk}/change/" in response.content.decode()
+
+
+def test_the_title_of_a_message_is_in_the_reader_s_language(
+    admin_client: Client, queued: Message
+) -> None:
+    response = admin_client.get(f"{LOG}{queued.pk}/change/", headers={"Accept-Language": "ko"})
+    text = html.unescape(response.content.decode())
+    title = re.search("<title>(.*?)</title>", text, re.DOTALL)
+    assert title
+    assert "otp H***@example.com 대기 중" in title[1]
+    assert "otp H***@example.com queued" not in text
 
 
 def test_filters_by_error_code(admin_client: Client, queued: Message, refused: Message) -> None:

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
+from celery import Celery
+from celery.app import app_or_default
 from django.core import checks
 from django.core.checks.registry import registry
+from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.db import connections
 from pytest_django.fixtures import Settings
 
 from django_authmail import checks as ours
+from django_authmail.conf import conf
+from django_authmail.smtp import EmailBackend, backend
+from example_project.certificates import make_certificate
 
 OUR_BACKEND = "django_authmail.smtp.EmailBackend"
 GOOD = {
@@ -43,6 +48,16 @@ def _a_good_project(settings: Settings, mailer: Mailer) -> None:
     mailer()
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
     settings.AUTHMAIL_API_DOCS = False
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    """A Celery app as a project has one: a broker, and an entry for the sweep."""
+    before = app_or_default()
+    app = Celery("project", broker="amqp://user:secret@broker")
+    app.conf.beat_schedule = {"authmail-sweep": {"task": "authmail.sweep", "schedule": 5.0}}
+    yield app
+    before.set_current()
 
 
 @pytest.fixture
@@ -284,6 +299,107 @@ def test_w004_a_port_that_does_not_fit(
     )
 
 
+@pytest.mark.parametrize("by_option", [True, False])
+def test_e012_an_authority_that_cannot_be_read(
+    mailer: Mailer, settings: Settings, tmp_path: Path, by_option: bool
+) -> None:
+    where = 'MAILERS[\'default\']["OPTIONS"]["ca_file"]' if by_option else "AUTHMAIL_SMTP_CA_FILE"
+
+    def use(path: Path) -> None:
+        if by_option:
+            mailer(ca_file=str(path))
+        else:
+            settings.AUTHMAIL_SMTP_CA_FILE = path
+
+    def expect_problem(path: Path, problem: str) -> None:
+        use(path)
+        expect(
+            "E012",
+            f"{where} is {str(path)!r}, which {problem}.",
+            "Correct the path; the user that this process runs as must be able to read the file. "
+            "A relative path counts from where the process was started.",
+        )
+
+    expect_problem(tmp_path / "missing.pem", "cannot be read: No such file or directory")
+    expect_problem(tmp_path, "cannot be read: Is a directory")
+    (tmp_path / "note.pem").write_text("ask the operators for it")
+    expect_problem(tmp_path / "note.pem", "holds no certificate in PEM form")
+    use(make_certificate(tmp_path).ca_file)
+    assert found() == {}
+
+
+@pytest.mark.parametrize("option", ["ssl_certfile", "ssl_keyfile"])
+def test_e012_a_client_certificate_that_cannot_be_read(mailer: Mailer, option: str) -> None:
+    mailer(**{option: "/nonexistent/client.pem"})
+    assert found().keys() == {"E012"}
+    assert found()["E012"].msg == (
+        f"MAILERS['default'][\"OPTIONS\"][\"{option}\"] is '/nonexistent/client.pem', which cannot "
+        "be read: No such file or directory."
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [("user_tls", "Did you mean 'use_tls'?"), ("xyzzy", "Remove it.")]
+)
+def test_e013_an_option_that_does_not_exist(mailer: Mailer, option: str, hint: str) -> None:
+    mailer(**{option: True})
+    expect(
+        "E013",
+        f'MAILERS[\'default\']["OPTIONS"]["{option}"] is no option of {OUR_BACKEND}.',
+        hint,
+    )
+
+
+def test_the_options_of_another_backend_are_its_own(mailer: Mailer) -> None:
+    mailer("tests.test_checks.SomebodyElsesBackend", xyzzy=True, preset="nothing")
+    assert found() == {}
+
+
+class SomebodyElsesBackend(DjangoEmailBackend):
+    """Takes options that this package does not know."""
+
+
+def test_e014_a_preset_that_does_not_exist(mailer: Mailer) -> None:
+    mailer(preset="navr")
+    assert found().keys() == {"E014"}
+    assert found()["E014"].msg.startswith(
+        "MAILERS['default'][\"OPTIONS\"][\"preset\"]: there is no preset 'navr'; did you mean "
+        "'naver'?"
+    )
+    assert found()["E014"].hint == "docs/smtp-presets.md describes them."
+
+
+ACCOUNT = {"username": "me@naver.com", "password": "not-a-real-password"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preset": "naver", **ACCOUNT},
+        {"preset": "gmail", **ACCOUNT},
+        {"preset": "gmail", "port": 587, **ACCOUNT},
+        {"preset": "sendgrid", "password": "not-a-real-key"},
+        {"preset": "mailpit"},
+        {"preset": "gmail", "username": "me@gmail.com", "oauth": "tests.test_checks.token"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_what_a_preset_fills_in_need_not_be_given(
+    settings: Settings, options: dict[str, Any]
+) -> None:
+    settings.MAILERS = {"default": {"BACKEND": OUR_BACKEND, "OPTIONS": options}}
+    assert found() == {}
+
+
+def test_what_is_given_beside_a_preset_is_looked_at(settings: Settings) -> None:
+    options: dict[str, Any] = {"preset": "gmail", "port": 465, "use_tls": True, **ACCOUNT}
+    settings.MAILERS = {"default": {"BACKEND": OUR_BACKEND, "OPTIONS": options}}
+    assert found().keys() == {"W004"}
+    options = {"preset": "gmail", "username": "me@gmail.com"}
+    settings.MAILERS = {"default": {"BACKEND": OUR_BACKEND, "OPTIONS": options}}
+    assert found().keys() == {"E007"}
+
+
 def test_no_login_and_no_tls_is_a_relay_and_fine(mailer: Mailer) -> None:
     mailer(username=None, password=None, use_tls=False, port=25)
     assert found() == {}
@@ -347,6 +463,86 @@ def test_e009_celery_is_on_and_not_there(
         "Run: pip install 'django-authmail[celery]'. Or set AUTHMAIL_CELERY = False and run "
         "`manage.py authmail_dispatch`, which needs no broker.",
     )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "module", "problem", "extra"),
+    [
+        (
+            "redis",
+            "redis",
+            "its library is missing or does not fit (AttributeError)",
+            "django-authmail[redis]",
+        ),
+        ("mongodb", "pymongo", "", "celery[mongodb]"),
+        ("xredis", "", "No such transport: xredis.  Did you mean redis?", "celery[xredis]"),
+    ],
+)
+def test_e009_the_library_of_the_broker_is_not_there(
+    settings: Settings,
+    app: Celery,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    module: str,
+    problem: str,
+    extra: str,
+) -> None:
+    # Imported anew without its library, and forgotten again at the end.
+    monkeypatch.setitem(sys.modules, f"kombu.transport.{scheme}", None)
+    del sys.modules[f"kombu.transport.{scheme}"]
+    monkeypatch.setattr("kombu.transport._transport_cache", {})
+    if module:
+        monkeypatch.setitem(sys.modules, module, None)
+    app.conf.update(broker_url=f"{scheme}://user:secret@broker")
+    settings.AUTHMAIL_CELERY = True
+    message = found()["E009"]
+    assert found().keys() == {"E009"}
+    assert message.msg.startswith(
+        f"The Celery broker is {scheme}://, which cannot be used: {problem}"
+    )
+    assert "secret" not in message.msg
+    assert message.hint is not None
+    assert message.hint.startswith(f"Run: pip install '{extra}'. Or set AUTHMAIL_CELERY = False")
+
+
+def test_e011_celery_is_on_and_there_is_no_broker(settings: Settings, app: Celery) -> None:
+    app.conf.update(broker_url=None)
+    assert found() == {}
+    settings.AUTHMAIL_CELERY = True
+    expect(
+        "E011",
+        "AUTHMAIL_CELERY is True and the project's Celery app has no broker_url: tasks would go to "
+        "amqp://guest@localhost, Celery's default.",
+        "Set CELERY_BROKER_URL. Or set AUTHMAIL_CELERY = False and run `manage.py "
+        "authmail_dispatch`, which needs no broker.",
+    )
+    app.conf.task_always_eager = True
+    assert found() == {}
+
+
+def test_e011_celery_is_on_and_the_project_has_no_app(tmp_path: Path) -> None:
+    run = manage("AUTHMAIL_CELERY = True", "check", folder=tmp_path)
+    assert (
+        "(authmail.E011) AUTHMAIL_CELERY is True and no Celery app of the project is loaded: tasks "
+        "would go to amqp://guest@localhost, Celery's default."
+    ) in run.stderr
+    assert "HINT: Make one in celery.py and import it in the __init__.py beside it" in run.stderr
+    assert run.returncode == 1
+
+
+def test_w006_nobody_sweeps(settings: Settings, app: Celery) -> None:
+    settings.AUTHMAIL_CELERY = True
+    assert found() == {}
+    app.conf.beat_schedule = {"other": {"task": "authmail.dispatch_message", "schedule": 5.0}}
+    expect(
+        "W006",
+        "No entry of CELERY_BEAT_SCHEDULE names the task 'authmail.sweep': mail that is tried "
+        "again, or whose task was lost, is not sent.",
+        'Add "authmail-sweep": {"task": "authmail.sweep", "schedule": 5.0} and run `celery beat`, '
+        "or run `manage.py authmail_dispatch` beside the workers and silence this check.",
+    )
+    app.conf.beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+    assert found() == {}
 
 
 def test_w005_metrics_are_on_and_not_there(
@@ -472,9 +668,9 @@ class TestDeployed:
 
     @pytest.mark.parametrize("scheme", ["filesystem", "memory"])
     def test_e108_a_broker_that_loses_tasks(
-        self, settings: Settings, monkeypatch: pytest.MonkeyPatch, scheme: str
+        self, settings: Settings, app: Celery, scheme: str
     ) -> None:
-        monkeypatch.setitem(current_app.conf, "broker_url", f"{scheme}://user:secret@")
+        app.conf.update(broker_url=f"{scheme}://user:secret@localhost")
         assert found(deploy=True) == {}
         settings.AUTHMAIL_CELERY = True
         expect(
@@ -486,7 +682,7 @@ class TestDeployed:
             deploy=True,
         )
         assert found() == {}
-        monkeypatch.setitem(current_app.conf, "broker_url", "amqp://user:secret@broker")
+        app.conf.update(broker_url="amqp://user:secret@broker")
         assert found(deploy=True) == {}
 
 
@@ -518,10 +714,43 @@ def test_ids_are_unique_listed_and_each_has_a_test() -> None:
     assert ours.__doc__ is not None
     listed = re.findall(r"\b[EW]\d{3}\b", ours.__doc__)
     assert sorted(set(used)) == sorted(listed)
-    # E002 is one mistake found in two places; no other id is given by two calls.
-    assert {number for number, count in Counter(used).items() if count > 1} == {"E002"}
+    # One mistake found in two places each; no other id is given by two calls.
+    assert {number for number, count in Counter(used).items() if count > 1} == {"E002", "E009"}
     tested = ids_in(Path(__file__), r"def test_([ew]\d{3})_")
     assert {number.upper() for number in tested} == set(used)
+
+
+DOCUMENTED = (Path(__file__).resolve().parent.parent / "docs" / "settings.md").read_text()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    row = re.compile(r"^\| `(AUTHMAIL_\w+)` \| [^|]+ \| ([^|]+) \|", re.MULTILINE)
+    rows = dict(row.findall(DOCUMENTED))
+    assert rows.keys() == {setting.name for setting in conf.all()}
+    for setting in conf.all():
+        match setting.default:
+            case timedelta():
+                assert rows[setting.name] == f"{setting.default.total_seconds():.0f} s"
+            case "" | ():
+                assert rows[setting.name] in ("none", "from SECRET_KEY", "the system's")
+            case str():
+                assert rows[setting.name] == f'`"{setting.default}"`'
+            case _:
+                assert rows[setting.name] == f"`{setting.default}`"
+
+
+def test_every_option_of_a_mailer_is_documented() -> None:
+    _, _, after = DOCUMENTED.partition("## Options of the mail backend")
+    section, _, _ = after.partition("## Checks")
+    own = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert own == backend._OWN_OPTIONS
+    assert EmailBackend.unknown_options(re.findall(r"`([a-z_]+)`", section.partition("|")[0])) == {}
+
+
+def test_every_check_is_documented() -> None:
+    assert ours.__doc__ is not None
+    _, _, section = DOCUMENTED.partition("## Checks")
+    assert set(re.findall(r"[EW]\d{3}", section)) == set(re.findall(r"[EW]\d{3}", ours.__doc__))
 
 
 def registered(*, deploy: bool) -> set[str]:
@@ -552,8 +781,9 @@ def opened() -> Iterator[list[str]]:
     watching = False
 
 
+@pytest.mark.parametrize("broker", ["amqp://127.0.0.1:1", "redis://127.0.0.1:1"])
 def test_no_check_connects_to_anything(
-    opened: list[str], settings: Settings, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
+    opened: list[str], settings: Settings, mailer: Mailer, app: Celery, broker: str
 ) -> None:
     settings.AUTHMAIL_CELERY = True
     settings.CACHES = {
@@ -562,7 +792,7 @@ def test_no_check_connects_to_anything(
             "LOCATION": "redis://127.0.0.1:1",
         }
     }
-    monkeypatch.setitem(current_app.conf, "broker_url", "amqp://127.0.0.1:1")
+    app.conf.update(broker_url=broker)
     mailer(host="127.0.0.1", port=1)
     opened.clear()
     found(deploy=True)

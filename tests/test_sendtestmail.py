@@ -79,7 +79,7 @@ def test_mail_and_report_in_the_chosen_language(
     assert words in run.out
 
 
-@pytest.mark.parametrize(("locale", "subject"), [("ko", "시험 메일"), ("en", "Test mail")])
+@pytest.mark.parametrize(("locale", "subject"), [("ko", "테스트 메일"), ("en", "Test mail")])
 def test_a_plain_mail(smtp_server: SmtpServer, locale: str, subject: str) -> None:
     Run(TO, kind="plain", locale=locale)
     (received,) = smtp_server.mails

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.functional import Promise
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import hints
 from django_authmail.admin import shown
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
-from django_authmail.hashes import address_hash
+from django_authmail.hashes import address_hashes
 from django_authmail.models import ApiKey, Attempt, Message, Recipient, State
 from django_authmail.outcomes import ErrorCode
 
@@ -34,6 +37,9 @@ else:
 
 #: How a search for an address travels: as its hash, so that no access log gets to see it.
 _BY_RECIPIENT = "recipient:"
+# What names no person: our ids and Message-IDs, and hashes from an earlier search.
+_UUID = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+_HARMLESS = re.compile(rf"{_UUID}|<{_UUID}@[^<>@\s]+>|{_BY_RECIPIENT}[0-9a-f,]+")
 
 
 class _ReadOnly:
@@ -106,6 +112,19 @@ class AttemptInline(_ReadOnly, _AttemptInline):
         return shown.reply(row.reply_code, row.reply_enhanced, row.reply_text)
 
 
+class _Titled:
+    """A message whose str() is for people who read the admin in their own language."""
+
+    def __init__(self, row: Message) -> None:
+        self._row = row
+
+    def __str__(self) -> str:
+        return f"{self._row.kind} {self._row.masked_recipient} {self._row.get_state_display()}"
+
+    def __getattr__(self, name: str) -> Any:  # whatever the templates ask of a row
+        return getattr(self._row, name)
+
+
 @admin.register(Message)
 class MessageAdmin(_ReadOnly, _MessageAdmin):
     list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
@@ -138,6 +157,15 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
     class Media:
         css = {"all": ("authmail/admin.css",)}
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> HttpResponse:
+        if (row := context.get("original")) is not None:
+            # In title and breadcrumbs, where str() would show the word of the database.
+            context["original"] = _Titled(row)
+            context["subtitle"] = str(context["original"])
+        return super().render_change_form(request, context, *args, **options)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         return super().get_queryset(request).defer("sealed")
 
@@ -147,11 +175,35 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
         # Our search form is sent by POST: the address that somebody types is then neither in the
         # server's access log nor in the browser's history.
         if request.method == "POST" and "authmail_search" in request.POST:
-            query = request.GET.copy()
-            query["q"] = _without_address(request.POST.get("q", ""))
-            query.pop("p", None)
-            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            return self._search(request)
         return super().changelist_view(request, extra_context)
+
+    @sensitive_variables()
+    def _search(self, request: HttpRequest) -> HttpResponse:
+        query = request.GET.copy()
+        query["q"] = self._harmless(request, request.POST.get("q", "").replace("\0", "").strip())
+        query.pop("p", None)
+        return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+
+    @sensitive_variables()
+    def _harmless(self, request: HttpRequest, term: str) -> str:
+        """Return what a search term becomes in an address: itself only if it surely is no mailbox.
+
+        People mistype: what neither reads as an address nor names a message is hashed as well.
+        """
+        found = _without_address(term)
+        if not term or found != term or _HARMLESS.fullmatch(term):
+            return found
+        found_rows = self.get_search_results(request, self.get_queryset(request), term)[0]
+        if found_rows.exists():
+            return term
+        messages.warning(
+            request,
+            _("This is no address, and no message has it as its Message-ID or request id."),
+        )
+        return _by_recipient(term)
 
     @sensitive_variables()
     def get_search_results(
@@ -185,7 +237,11 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
                 row.reason,
                 hints.hint(row.reason),
             )
-        return row.provider_id or shown.EMPTY
+        if row.provider_id:
+            # Word by word: an id with hyphens goes to the next line before it is cut at one.
+            words = ((word,) for word in row.provider_id.split())
+            return format_html_join(" ", '<span class="authmail-word">{}</span>', words)
+        return shown.EMPTY
 
     @admin.display(description=_("what it means"))
     def advice(self, row: Message) -> SafeString | str:
@@ -219,7 +275,7 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
     def created(self, row: Message) -> str:
         return shown.when(row.created_at)
 
-    @admin.display(description=_("accepted"))
+    @admin.display(description=pgettext_lazy("time", "accepted"))
     def accepted(self, row: Message) -> str:
         return shown.when(row.accepted_at)
 
@@ -277,7 +333,13 @@ def _without_address(term: str) -> str:
     if _uuid(address.partition("@")[0]) is not None:
         return f"<{term}>"  # a Message-ID without its brackets
     # As typed, and in lower case: the local part is case-sensitive by the book only.
-    hashes = dict.fromkeys(map(address_hash, (address, address.lower())))
+    return _by_recipient(address, address.lower())
+
+
+@sensitive_variables()
+def _by_recipient(*addresses: str) -> str:
+    # By every key: rows of before a rotation have the hash of their time.
+    hashes = dict.fromkeys(found for address in addresses for found in address_hashes(address))
     return _BY_RECIPIENT + ",".join(hashes)
 
 

@@ -44,7 +44,7 @@ def authenticate(request: HttpRequest | Request) -> Caller:
         Problem: missing_credentials, invalid_api_key or expired_api_key. A key that never was
             and one that was revoked get the same answer.
     """
-    scheme, _, credentials = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credentials.strip():
         raise Problem("missing_credentials")
     # Servers hand headers over as Latin-1 (PEP 3333); back to the bytes that came in.

@@ -8,10 +8,11 @@ the code in them, for every error tracker that looks at the request later.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.api.problems import Fault, Problem
@@ -40,7 +41,8 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
     _check_type(request)
     try:
         value = _parse(_read(request))
-    except UnreadablePostError:
+    except OSError:
+        # Django's UnreadablePostError, or what a server's own stream of a chunked body raises.
         raise Problem("malformed_json", "The connection ended within the body.") from None
     if not isinstance(value, dict):
         raise Problem("validation_error", faults=[Fault("", "the body must be a JSON object")])
@@ -74,7 +76,7 @@ def _read(request: HttpRequest) -> bytes:
 
 
 def _stream(request: HttpRequest) -> _Readable:
-    if not isinstance(request, WSGIRequest) or request.META.get("CONTENT_LENGTH"):
+    if not isinstance(request, WSGIRequest) or request.headers.get("content-length"):
         return request
     # WSGI knows no end of a body without Content-Length (PEP 3333), unless the server marks it.
     if request.environ.get("wsgi.input_terminated"):
@@ -85,7 +87,7 @@ def _stream(request: HttpRequest) -> _Readable:
 
 def _declared_length(request: HttpRequest) -> int:
     try:
-        return int(request.META.get("CONTENT_LENGTH") or 0)
+        return int(request.headers.get("content-length") or 0)
     except ValueError:
         return 0
 
@@ -93,8 +95,10 @@ def _declared_length(request: HttpRequest) -> int:
 def _refuse_too_large(stream: _Readable, *, unread: int) -> NoReturn:
     if unread <= _MAX_DRAINED_BYTES:
         drained = 0
-        while drained < _MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
-            drained += len(chunk)
+        # A client that hangs up meanwhile has seen enough.
+        with suppress(OSError):
+            while drained < _MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+                drained += len(chunk)
     raise Problem("payload_too_large", f"The body has more than {MAX_BODY_BYTES} bytes.")
 
 

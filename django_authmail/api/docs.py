@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework.request import Request
 
 from django_authmail import hints
@@ -34,10 +35,14 @@ class _DocsView(AuthmailView):
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         if not conf.api_docs:
-            raise Problem("not_found", "documentation disabled")
+            hint = gettext_lazy("Whoever runs this service can switch it on by AUTHMAIL_API_DOCS.")
+            raise Problem("not_found", "documentation disabled", hint=hint)
 
     def page(self, title: str, body: SafeString, *, language: str) -> HttpResponse:
         """Return an HTML page that may load from this site and from where its static files are."""
+        sheets = [static("authmail/docs.css")]
+        if _has_swagger():
+            sheets.insert(0, static(f"{_SWAGGER}/swagger-ui.css"))
         html = format_html(
             '<!doctype html>\n<html lang="{}">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -48,7 +53,7 @@ class _DocsView(AuthmailView):
             format_html_join(
                 "\n",
                 '<link rel="stylesheet" href="{}">',
-                [(static(f"{_SWAGGER}/swagger-ui.css"),), (static("authmail/docs.css"),)],
+                ((sheet,) for sheet in sheets),
             ),
             body,
         )
@@ -73,9 +78,13 @@ class OpenAPIView(_DocsView):
 class DocsView(_DocsView):
     @schema.described(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        if not apps.is_installed("drf_spectacular_sidecar"):
+        if not _has_swagger():
             raise Problem(
-                "not_found", "add 'drf_spectacular_sidecar' to INSTALLED_APPS to have this page"
+                "not_found",
+                "This page needs the app 'drf_spectacular_sidecar'.",
+                hint=gettext_lazy(
+                    "Add `drf_spectacular_sidecar` to INSTALLED_APPS, or use GET /openapi.json."
+                ),
             )
         body = format_html(
             '<div id="swagger-ui" data-url="{}"></div>\n<noscript>{}</noscript>\n{}',
@@ -116,6 +125,10 @@ class ErrorsView(_DocsView):
 
     def _again(self, kind: Kind) -> str:
         return _("yes") if kind.retryable else _("no")
+
+
+def _has_swagger() -> bool:
+    return apps.is_installed("drf_spectacular_sidecar")
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[object, ...]]) -> SafeString:

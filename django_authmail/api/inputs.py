@@ -16,6 +16,8 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 
 from django_authmail.api.problems import Fault, Problem
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.guards import header_address
 
 # Members of the contract that this version does not have yet: said so, instead of "unknown".
 _NOT_YET = frozenset(("priority", "metadata", "webhook_url", "webhook_secret"))
@@ -24,6 +26,9 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 # A member's name is the caller's text: shown only if it cannot be an address or a numeric code.
 _HARMLESS_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}", re.ASCII)
 
+MAX_ADDRESS = 320
+#: A mail takes some seconds, and a person some more.
+MIN_EXPIRES_IN_SECONDS = 30
 #: 7 days: longer than any code should be good for.
 MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
@@ -47,6 +52,19 @@ class Text(serializers.CharField):
         return str(data)
 
 
+def one_address(value: str) -> None:
+    """Refuse what no mail can go to, so that it is said together with the body's other faults."""
+    if len(value) > MAX_ADDRESS:
+        return  # said already
+    try:
+        header_address(value, "to")
+    except (InvalidAddress, UnsafeHeader) as error:
+        fault = serializers.ValidationError(str(error), code=error.code)
+    else:
+        return
+    raise fault
+
+
 class Seconds(serializers.IntegerField):
     """A whole number of seconds; neither "60" nor 60.0 nor true."""
 
@@ -63,7 +81,8 @@ class SendOTP(serializers.Serializer[Any]):
 
     to = Text(
         header=True,
-        max_length=320,
+        max_length=MAX_ADDRESS,
+        validators=[one_address],
         help_text="The one recipient, as `name@domain` or `Name <name@domain>`.",
     )
     user_name = Text(
@@ -90,7 +109,7 @@ class SendOTP(serializers.Serializer[Any]):
     expires_in = Seconds(
         required=False,
         allow_null=True,
-        min_value=1,
+        min_value=MIN_EXPIRES_IN_SECONDS,
         max_value=MAX_EXPIRES_IN_SECONDS,
         help_text="Seconds for which the code is valid. The mail says so and is not sent later.",
     )
@@ -101,7 +120,7 @@ def checked(form: type[serializers.Serializer[Any]], given: dict[str, Any]) -> d
     """Return the members of `given` as `form` describes them, without those that are null.
 
     Raises:
-        Problem: validation_error or crlf_in_header, with every fault at once.
+        Problem: validation_error, crlf_in_header or invalid_recipient, with every fault at once.
     """
     serializer = form(data=given)
     known = list(serializer.fields)
@@ -111,12 +130,20 @@ def checked(form: type[serializers.Serializer[Any]], given: dict[str, Any]) -> d
         faults = [*_unknown_faults(unknown), *_faults(serializer.errors)]
     if faults:
         codes = {error.code for errors in serializer.errors.values() for error in errors}
-        raise Problem(
-            "crlf_in_header" if "crlf_in_header" in codes else "validation_error",
-            faults=faults,
-            hint=_nearest_hint(unknown, known),
-        )
+        raise Problem(_code(codes, unknown), faults=faults, hint=_nearest_hint(unknown, known))
     return {name: value for name, value in serializer.validated_data.items() if value is not None}
+
+
+def _code(codes: set[str], unknown: list[str]) -> str:
+    """Return the code of a problem with faults of several kinds."""
+    if "crlf_in_header" in codes:
+        return "crlf_in_header"
+    # Only where nothing else is wrong: its hint is about the address alone.
+    return (
+        "invalid_recipient"
+        if codes == {"invalid_recipient"} and not unknown
+        else "validation_error"
+    )
 
 
 def _faults(errors: dict[str, list[Any]]) -> Iterator[Fault]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
+from django.db import router
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from rest_framework import ISO_8601, serializers
 
 from django_authmail import hints
@@ -12,6 +15,10 @@ from django_authmail.api.problems import KINDS, Problem
 from django_authmail.message import AuthMessage
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outcomes import Reason
+
+_IN_DOUBT = "Nobody knows whether the mail server took the mail."
+_NOT_HANDED_OVER = "The mail was not handed over, and will not be for this request."
+_ASK_LATER = _("Do not send it again; ask GET /messages/{id} for the outcome.")
 
 #: S0's answer to the letter.
 DRY_RUN = {"sent": False, "dry_run": True, "message": "Email payload is valid"}
@@ -36,20 +43,25 @@ def sent(row: Message, message: AuthMessage) -> dict[str, Any]:
 
 
 def not_sent(row: Message) -> Problem:
-    """Return the problem for a message that no server took responsibility for."""
+    """Return the problem for a message that no server is known to have taken responsibility for."""
     code = row.error_code or "unknown"
-    # A repeat makes sense only if the server surely has nothing and the content is still good.
-    retryable = (
-        row.state == State.FAILED and row.reason != Reason.OUTCOME_UNKNOWN and KINDS[code].retryable
+    # An earlier hand-over ended in doubt: no later answer says that the server did not take it.
+    doubtful = (
+        row.state == State.UNKNOWN or row.reason == Reason.OUTCOME_UNKNOWN or row.resend_count > 0
     )
+    if not row.is_final:
+        detail = "The mail is still being handed over; whether the mail server takes it is open."
+        hint: str | Promise | None = _ASK_LATER
+    else:
+        detail = _IN_DOUBT if doubtful else _NOT_HANDED_OVER
+        hint = hints.hint(row.reason) or None
     return Problem(
         code,
-        "Nobody knows whether the mail server took the mail."
-        if row.state == State.UNKNOWN
-        else "The mail was not handed over, and will not be for this request.",
+        detail,
         status=502,
-        retryable=retryable,
-        hint=hints.hint(row.reason) or None,
+        # A repeat makes sense only if the server surely has nothing and the content is still good.
+        retryable=row.state == State.FAILED and not doubtful and KINDS[code].retryable,
+        hint=hint,
         members={
             "error_code": code,
             "reason": row.reason,
@@ -75,15 +87,16 @@ def _refused(row: Message, message: AuthMessage) -> list[dict[str, Any]]:
         return []
     # The row has masked addresses only; the caller gets back the ones that it sent.
     addresses = message.envelope.recipients
+    recipients = Recipient.objects.using(router.db_for_write(Message)).filter(message=row)
     return [
         {
             "address": addresses[recipient.position],
             "smtp_code": recipient.reply_code,
             "enhanced_code": recipient.reply_enhanced or None,
-            "error_code": recipient.error_code,
-            "reason": recipient.reason,
+            "error_code": recipient.error_code or "unknown",
+            "reason": recipient.reason or "unknown",
         }
-        for recipient in row.recipients.filter(state=Recipient.State.REFUSED)
+        for recipient in recipients.exclude(state=Recipient.State.ACCEPTED)
     ]
 
 
@@ -105,6 +118,8 @@ class _Time(serializers.DateTimeField):
 
 
 class RefusedRecipient(serializers.Serializer[Any]):
+    """A recipient that no server took the mail for: refused for good, or only for now."""
+
     address = serializers.CharField()
     smtp_code = serializers.IntegerField(allow_null=True)
     enhanced_code = serializers.CharField(allow_null=True)

@@ -6,12 +6,10 @@ No recipient, code, token, body or stack trace is ever part of one.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils import translation
@@ -20,6 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.response import Response
+
+from django_authmail import logs
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +206,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     request_id: str = context["view"].request_id
     problem = _problem(error)
     if problem is None:
-        _log_unexpected(error, request_id)
+        facts = logs.describe_apart(error)
+        _log(logging.ERROR, "api.failed", **facts, request_id=request_id)
         problem = Problem("internal_error", "An unexpected error was logged with the request_id.")
     else:
         _log(
@@ -285,37 +286,8 @@ def _route(request: HttpRequest) -> str:
     return request.resolver_match.route if request.resolver_match else ""
 
 
-def _log_unexpected(error: Exception, request_id: str) -> None:
-    # Neither its text nor its traceback: both may hold what the caller sent, and an error tracker
-    # would collect the variables of every frame.
-    # A configuration error is the exception: no input can cause it, and its text is the remedy.
-    text = f": {error}" if isinstance(error, ImproperlyConfigured) else ""
-    _log(
-        logging.ERROR,
-        "api.failed",
-        error=_chain(error) + text,
-        at=_places(error),
-        request_id=request_id,
-    )
-
-
 def _log(level: int, event: str, **facts: object) -> None:
     text = " ".join(f"{name}={value}" for name, value in facts.items())
     # The same as attributes of the record, for `logs.Formatter`.
     extra = {f"authmail_{name}": value for name, value in {"event": event, **facts}.items()}
     logger.log(level, "%s %s", event, text, extra=extra)
-
-
-def _chain(error: BaseException) -> str:
-    names: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(names) < 5:
-        names.append(type(current).__name__)
-        current = current.__cause__ or current.__context__
-    return " from ".join(names)
-
-
-def _places(error: BaseException) -> str:
-    frames = traceback.walk_tb(error.__traceback__)
-    places = [f"{frame.f_globals.get('__name__', '?')}:{line}" for frame, line in frames]
-    return " > ".join(places[-12:])

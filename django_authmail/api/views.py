@@ -6,8 +6,11 @@ import uuid
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.db import router
+from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -21,7 +24,7 @@ from django_authmail.api.problems import Fault, Problem
 from django_authmail.conf import conf
 from django_authmail.exceptions import InvalidAddress, InvalidContext, UnsafeHeader
 from django_authmail.message import AuthMessage
-from django_authmail.models import Message
+from django_authmail.models import Attempt, Message, Recipient
 from django_authmail.notifiers import OTPNotifier
 
 
@@ -105,9 +108,15 @@ class MessageView(AuthmailView):
             key = uuid.UUID(message_id)
         except ValueError:
             raise Problem("not_found") from None
+        # Not from a replica: it may not know yet what was answered with 202 a moment ago.
+        using = router.db_for_write(Message)
         row = (
-            Message.objects.defer("sealed")
-            .prefetch_related("recipients", "attempts")
+            Message.objects.using(using)
+            .defer("sealed")
+            .prefetch_related(
+                Prefetch("recipients", Recipient.objects.using(using)),
+                Prefetch("attempts", Attempt.objects.using(using)),
+            )
             .filter(pk=key, owner=self.caller.owner)
             .first()
         )
@@ -135,7 +144,11 @@ class MetricsView(AuthmailView):
 
     @schema.described(**schema.METRICS)
     def get(self, request: Request) -> HttpResponse:
-        if not (conf.metrics_enabled and metrics.available()):
-            raise Problem("not_found", "metrics disabled")
+        if not conf.metrics_enabled:
+            hint = _("Whoever runs this service can switch it on by AUTHMAIL_METRICS_ENABLED.")
+            raise Problem("not_found", "metrics disabled", hint=hint)
+        if not metrics.available():
+            hint = _("Whoever runs this service has to install `django-authmail[metrics]`.")
+            raise Problem("not_found", "metrics not installed", hint=hint)
         content, content_type = metrics.exposition()
         return HttpResponse(content, content_type=content_type)

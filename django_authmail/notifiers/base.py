@@ -11,13 +11,13 @@ from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils import translation
-from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import mailers
 from django_authmail.conf import conf
-from django_authmail.guards import one_line
+from django_authmail.guards import header_address, one_line
 from django_authmail.message import AuthMessage, OnUnknown
 from django_authmail.notifiers.delivery import hand_over
+from django_authmail.notifiers.errors import withholds_values
 from django_authmail.notifiers.rendering import render
 from django_authmail.outcomes import Queued, SendResult
 
@@ -35,6 +35,9 @@ class Notifier(ABC):
 
     `build` takes the values of the mail by name, puts them into a frozen dataclass and hands it to
     `compose`; `send` does the same and hands the message over.
+
+    What `send`, `deliver` and `compose` raise comes without the frames inside them, which hold the
+    mail. A `build` of your own that checks values itself wants `errors.withholds_values` as well.
     """
 
     #: The name of this kind: in rows, logs, metrics, and as the folder of its templates.
@@ -54,7 +57,7 @@ class Notifier(ABC):
     def build(self, to: str, *args: Any, **values: Any) -> AuthMessage:
         """Return the finished mail without sending it. A wrong value raises InvalidContext."""
 
-    @sensitive_variables()
+    @withholds_values
     def send(self, to: str, *, using: str = "default", **values: Any) -> SendResult | Queued:
         """Build the mail and hand it to the mailer `using`.
 
@@ -63,11 +66,12 @@ class Notifier(ABC):
         """
         return self.deliver(self.build(to, **values), using=using)
 
+    @withholds_values
     def deliver(self, message: AuthMessage, *, using: str) -> SendResult | Queued:
         """Hand a built message to the mailer `using`."""
         return hand_over(message, mailers.get_mailer(using))
 
-    @sensitive_variables()
+    @withholds_values
     def compose(
         self,
         to: str,
@@ -77,6 +81,7 @@ class Notifier(ABC):
         expires_in: timedelta | None = None,
     ) -> AuthMessage:
         """Render the templates with the fields of `context` and return the message."""
+        checked_to(to)
         language = choose_locale(locale)
         from_email = conf.default_from_email
         values = {name.name: getattr(context, name.name) for name in fields(context)}
@@ -94,6 +99,19 @@ class Notifier(ABC):
             expires_in=expires_in,
             on_unknown=self.on_unknown,
         )
+
+
+def checked_to(to: str) -> str:
+    """Return the one recipient of a mail.
+
+    Raises:
+        TypeError: it is no string.
+        InvalidAddress, UnsafeHeader: it is no address, or would break a header.
+    """
+    if not isinstance(to, str):
+        raise TypeError(f"to is one address, a string, not {type(to).__name__}; send one mail each")
+    header_address(to, "to")
+    return to
 
 
 def choose_locale(wanted: str | None) -> str:

@@ -11,6 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
 from django_authmail.message import AuthMessage
+from django_authmail.notifiers.errors import without_frames
 from django_authmail.outcomes import ErrorCode, Failure, Queued, Reason, Retry, SendResult
 
 # What EmailMessage.message() writes itself from its own attributes.
@@ -38,7 +39,7 @@ def hand_over(message: AuthMessage, mailer: BaseEmailBackend) -> SendResult | Qu
     except Exception as error:
         # The frames below, smtplib's among them, hold the content: an error page or tracker that
         # shows their variables would show the code. The error says what happened without them.
-        raise error.with_traceback(None) from None
+        raise without_frames(error) from None
     failure = Failure(
         error_code=ErrorCode.UNKNOWN,
         reason=Reason.UNKNOWN,

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.utils import translation
-from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.message import AuthMessage
-from django_authmail.notifiers.base import Notifier, choose_locale
+from django_authmail.notifiers.base import Notifier, checked_to, choose_locale
+from django_authmail.notifiers.errors import withholds_values
 from django_authmail.notifiers.registry import register
 from django_authmail.notifiers.values import (
     checked_code,
@@ -53,7 +53,7 @@ class OTPNotifier(Notifier):
     def __repr__(self) -> str:
         return f"OTPNotifier(expire_minutes={self.expire_minutes})"
 
-    @sensitive_variables()
+    @withholds_values
     def build(
         self,
         to: str,
@@ -72,7 +72,9 @@ class OTPNotifier(Notifier):
             InvalidContext: a value that cannot be shown as it should.
             InvalidAddress: `to` is no address.
             UnsafeHeader: `to` holds a line break or NUL.
+            TypeError: `to` is no string.
         """
+        checked_to(to)
         lifetime = checked_lifetime(
             timedelta(minutes=self.expire_minutes) if expires_in is None else expires_in
         )
@@ -84,7 +86,7 @@ class OTPNotifier(Notifier):
         )
         return self.compose(to, context, locale=language, expires_in=lifetime)
 
-    @sensitive_variables()
+    @withholds_values
     def send(  # type: ignore[override] # each kind names its own values
         self,
         to: str,

@@ -17,7 +17,6 @@ from pathlib import Path
 from django.template import Context, Engine, TemplateDoesNotExist, engines
 from django.template.backends.django import DjangoTemplates
 from django.utils import translation
-from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.exceptions import InvalidContext
 from django_authmail.guards import one_line
@@ -35,7 +34,6 @@ class Rendered:
     html_body: str = field(repr=False)
 
 
-@sensitive_variables()
 def render(folder: str, values: Mapping[str, object], *, locale: str) -> Rendered:
     """Render `subject.txt`, `body.txt` and, if there is one, `body.html` of `authmail/<folder>/`.
 
@@ -57,7 +55,6 @@ def render(folder: str, values: Mapping[str, object], *, locale: str) -> Rendere
     )
 
 
-@sensitive_variables()
 def _render(engine: Engine, name: str, values: Mapping[str, object]) -> str:
     is_html = name.endswith(".html")
     try:

@@ -45,9 +45,12 @@ def clean_name(value: str) -> str:
 def checked_code(value: str) -> Secret:
     """Return a one-time code, masked for reprs.
 
-    Raises InvalidContext unless it is 4 to 12 ASCII letters, digits or hyphens.
+    Raises InvalidContext unless it is a string of 4 to 12 ASCII letters, digits or hyphens.
     """
-    if not isinstance(value, str) or not _CODE.fullmatch(value):
+    if not isinstance(value, str):
+        # 012345 as a number would be another code.
+        raise InvalidContext("code", f"must be a string, not {type(value).__name__}")
+    if not _CODE.fullmatch(value):
         # The value is not shown: it may be a real code with a typing error in it.
         raise InvalidContext("code", "must be 4 to 12 characters of A-Z, a-z, 0-9 and hyphen")
     return Secret(value)

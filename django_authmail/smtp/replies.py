@@ -16,6 +16,9 @@ from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry
 MAX_TEXT = 500
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
+_USUAL = re.compile(
+    rb"(2\d\d) (?:(2\.\d{1,3}\.\d{1,3}) )?(?![245]\.)((?:[!-?A-~](?: (?=[!-~]))?){0,200})"
+)
 _ADDRESS = re.compile(r"[^\s<>@,;:\"'()]+@[^\s<>@,;:\"'()]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -38,6 +41,12 @@ def parse_reply(lines: list[bytes]) -> Reply:
     Raises:
         ValueError: the lines are no SMTP reply.
     """
+    if len(lines) == 1 and (usual := _USUAL.fullmatch(lines[0])):
+        # Nearly every reply: one line of plain text without an address. Three of them are the
+        # answer to a mail, and what is below would be a tenth of its whole cost.
+        return Reply(
+            code=int(usual[1]), enhanced=(usual[2] or b"").decode(), text=usual[3].decode()
+        )
     code = lines[0][:3]
     if not re.fullmatch(rb"[2-5]\d\d", code) or any(line[:3] != code for line in lines):
         raise ValueError("the server's answer is no SMTP reply")

@@ -99,7 +99,8 @@ class SmtpSender:
         number = 1
         while True:
             result = attempt(self.config, envelope, content, message_id, seconds)
-            result = replace(result, attempts=number)
+            if number > 1:
+                result = replace(result, attempts=number)
             failure = result.failure
             if failure is None or failure.retry is not Retry.LATER or number > self.max_retries:
                 return result

@@ -106,9 +106,7 @@ def with_crlf(content: bytes) -> bytes:
     RFC 5321 2.3.8: nothing else ends a line. A bare LF or CR that reaches a server could be read as
     a line end there, and what follows as commands ("SMTP smuggling").
     """
-    if b"\r" not in content.replace(b"\r\n", b"") and content.count(b"\n") == content.count(
-        b"\r\n"
-    ):
+    if content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         return content if content.endswith(b"\r\n") else content + b"\r\n"
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     if lines[-1] == b"":

@@ -11,9 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from example_project.environment import BASE_DIR, NAMES
-from example_project.sink import MAILS_FOLDER, SinkAddress
+from example_project.requirements import require_demo
+
+if TYPE_CHECKING:
+    from example_project.sink import SinkAddress
 
 #: Read by the programs that the demo starts. The user's own values are meant for other services.
 _OTHERS = (
@@ -33,6 +37,7 @@ def run_folder(argv: Sequence[str]) -> Iterator[None]:
     The folder is gone at the end, unless the command line says `--keep`. SIGTERM and a closed
     terminal are made to unwind like Ctrl-C, so that this holds for them too.
     """
+    require_demo()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -59,6 +64,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
     """Return the environment of the processes that send: this one's, and the sink for a server."""
+    # Imported when called: `require_demo` comes first.
+    from example_project.sink import MAILS_FOLDER
+
     metrics = folder / "metrics"
     metrics.mkdir(exist_ok=True)
     return {

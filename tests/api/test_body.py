@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -125,6 +126,35 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(api: Api) -> None:
     stream = _Endless()
     problem(_without_length(api, stream, terminated=True), 413, "payload_too_large")
     assert stream.total < 100 * 1024 * 1024
+
+
+class _HangsUp(BytesIO):
+    """A chunked body whose sender goes away after some of it, as gunicorn and others report it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+
+    def read(self, size: int | None = -1) -> bytes:
+        if chunk := super().read(size):
+            return chunk
+        raise OSError(f"no more data after {OTP}")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        pytest.param(b'{"to": "', 400, "malformed_json", id="within the body"),
+        pytest.param(b"", 400, "malformed_json", id="before it"),
+        pytest.param(
+            b" " * (body.MAX_BODY_BYTES + 1), 413, "payload_too_large", id="after too much"
+        ),
+    ],
+)
+def test_a_caller_that_hangs_up_is_no_error_of_ours(
+    api: Api, caplog: pytest.LogCaptureFixture, content: bytes, status: int, code: str
+) -> None:
+    problem(_without_length(api, _HangsUp(content), terminated=True), status, code)
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
 def test_an_asgi_body_needs_no_length() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.staticfiles import finders
-from django.test import Client
+from django.test import Client, modify_settings
 from django.urls import clear_url_caches, include, path
 from drf_spectacular.validation import validate_schema
 from pytest_django.fixtures import Settings
@@ -83,4 +83,13 @@ def test_every_code_has_its_place_on_the_page_of_errors() -> None:
 @pytest.mark.parametrize("address", ["/docs", "/docs/errors", "/openapi.json"])
 def test_pages_can_be_switched_off(address: str, settings: Settings) -> None:
     settings.AUTHMAIL_API_DOCS = False
-    problem(Client().get(address), 404, "not_found")
+    assert "AUTHMAIL_API_DOCS" in problem(Client().get(address), 404, "not_found")["hint"]
+
+
+@modify_settings(INSTALLED_APPS={"remove": "drf_spectacular_sidecar"})
+def test_without_the_app_that_has_swagger() -> None:
+    body = problem(Client().get("/docs"), 404, "not_found")
+    assert "Add `drf_spectacular_sidecar` to INSTALLED_APPS" in body["hint"]
+    html = Client().get("/docs/errors").content.decode()
+    assert re.findall('rel="stylesheet" href="([^"]+)"', html) == ["/static/authmail/docs.css"]
+    assert Client().get("/openapi.json").status_code == 200

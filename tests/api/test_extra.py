@@ -17,3 +17,17 @@ def test_a_missing_requirement_is_named_with_its_extra(missing: str) -> None:
         "django_authmail.exceptions.MissingExtra: The HTTP API (django_authmail.api) needs the "
         f"package {missing!r}, which is not installed; run: pip install 'django-authmail[api]'"
     )
+
+
+def test_the_api_without_the_app_says_what_to_add() -> None:
+    program = (
+        "import django\nfrom django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['django.contrib.contenttypes'])\n"
+        "django.setup()\nimport django_authmail.api.urls"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        "django.core.exceptions.ImproperlyConfigured: The HTTP API (django_authmail.api) needs "
+        "'django_authmail' in INSTALLED_APPS"
+    )

@@ -49,6 +49,7 @@ pytestmark = pytest.mark.django_db
         pytest.param({"code": "١٢٣٤"}, "validation_error", ["/code"], id="digits of other scripts"),
         pytest.param({"expires_in": "60"}, "validation_error", ["/expires_in"], id="a string"),
         pytest.param({"expires_in": 0}, "validation_error", ["/expires_in"], id="no time"),
+        pytest.param({"expires_in": 29}, "validation_error", ["/expires_in"], id="half a minute"),
         pytest.param({"expires_in": True}, "validation_error", ["/expires_in"], id="true"),
         pytest.param({"expires_in": 60.0}, "validation_error", ["/expires_in"], id="a float"),
         pytest.param({"expires_in": 10**9}, "validation_error", ["/expires_in"], id="decades"),
@@ -66,6 +67,25 @@ def test_refuses(api: Api, given: dict[str, Any], code: str, pointers: list[str]
     for secret in (CODE, "hong@example.com", "482901"):
         assert secret not in response.content.decode()
     assert not Message.objects.exists()
+
+
+def test_says_all_that_is_wrong_at_once(api: Api) -> None:
+    given = {"to": "nobody", "code": 1, "usr_name": "x", "webhook_url": "x"}
+    body = problem(api.post(body=given), 422, "validation_error")
+    assert sorted(fault["pointer"] for fault in body["errors"]) == [
+        "/code",
+        "/to",
+        "/user_name",
+        "/usr_name",
+        "/webhook_url",
+    ]
+    given = {**OTP, "to": "a@example.com\n", "usr_name": "x"}
+    body = problem(api.post(body=given), 422, "crlf_in_header")
+    assert [fault["pointer"] for fault in body["errors"]] == ["/usr_name", "/to"]
+
+
+def test_takes_the_shortest_lifetime(api: Api) -> None:
+    assert api.post(body={**OTP, "expires_in": 30}, X_Dry_Run="1").status_code == 200
 
 
 def test_names_every_missing_member(api: Api) -> None:

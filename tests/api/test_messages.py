@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
 
+from django_authmail.models import Attempt, Message, Recipient
 from tests.api.conftest import CODE, TO, Api, MakeKey, problem
 from tests.smtp_server import SmtpServer
 
@@ -57,6 +61,33 @@ def test_a_key_sees_only_its_own_messages(api: Api, make_key: MakeKey) -> None:
     mine = problem(other.get(queued["Location"]), 404, "not_found")
     nobody_s = problem(other.get(f"/messages/{uuid.uuid4()}"), 404, "not_found")
     assert mine["detail"] == nobody_s["detail"]
+
+
+class Replica:
+    """A router whose replica is so far behind that it has no tables."""
+
+    def db_for_read(self, model: type, **hints: object) -> str | None:
+        return "replica" if issubclass(model, Message | Recipient | Attempt) else None
+
+    def db_for_write(self, model: type, **hints: object) -> str:
+        return "default"
+
+
+@pytest.fixture
+def replica(settings: Settings) -> Iterator[None]:
+    empty = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "OPTIONS": {}}
+    connections.settings["replica"] = connections.settings["default"] | empty
+    settings.DATABASE_ROUTERS = [f"{__name__}.Replica"]
+    yield
+    connections["replica"].close()
+    del connections["replica"], connections.settings["replica"]
+
+
+@pytest.mark.usefixtures("replica")
+def test_a_replica_that_is_behind_is_not_asked(api: Api) -> None:
+    location = api.post(Prefer="respond-async")["Location"]
+    body = api.get(location).json()
+    assert (body["state"], len(body["recipients"]), body["attempts"]) == ("queued", 1, [])
 
 
 @pytest.mark.parametrize("path", ["/messages/7", "/messages/x", "/messages/' OR 1=1"])

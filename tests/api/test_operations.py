@@ -17,7 +17,9 @@ def test_health_touches_nothing() -> None:
 
 
 def test_metrics_are_off_unless_asked_for() -> None:
-    assert problem(Client().get("/metrics"), 404, "not_found")["detail"] == "metrics disabled"
+    body = problem(Client().get("/metrics"), 404, "not_found")
+    assert body["detail"] == "metrics disabled"
+    assert "AUTHMAIL_METRICS_ENABLED" in body["hint"]
 
 
 def test_metrics_off_ask_for_no_key(settings: Settings) -> None:

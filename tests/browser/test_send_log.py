@@ -20,6 +20,20 @@ from tests.smtp_server import SmtpServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CODE = "CANARY-7391"
+
+_LINES = """(cells, id) => cells.flatMap(cell => {
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const start = texts.currentNode.data.indexOf(id);
+    if (start < 0) continue;
+    const range = document.createRange();
+    range.setStart(texts.currentNode, start);
+    range.setEnd(texts.currentNode, start + id.length);
+    return [range.getClientRects().length];
+  }
+  return [];
+})"""
+
 TO = "hong.gildong@example.com"
 
 
@@ -87,6 +101,28 @@ def test_finds_a_mail_and_its_outcome_but_not_its_code(
     page.screenshot(path=tmp_path / "detail.png", full_page=True)
     for secret in (CODE, TO, key, "홍길동"):
         assert secret not in page.content()
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        pytest.param("4ZkT7r2X9Qz1mW", id="Postfix"),
+        pytest.param("20261120-070824-9f8a3c", id="hyphens"),
+    ],
+)
+def test_the_id_that_a_server_gave_is_not_cut_in_two(
+    staff: Page, live_server: LiveServer, smtp_server: SmtpServer, key: str, tmp_path: Path, id: str
+) -> None:
+    smtp_server.refuse["nobody@example.com"] = "550 5.1.1 no such user"
+    _ask(live_server, key, TO)
+    _ask(live_server, key, "nobody@example.com")
+    Message.objects.filter(state="accepted").update(provider_id=f"2.0.0 Ok: queued as {id}")
+    page = staff
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{live_server.url}/admin/authmail/message/")
+    page.screenshot(path=tmp_path / "ids.png", full_page=True)
+    lines = page.locator("#result_list td.field-outcome").evaluate_all(_LINES, id)
+    assert lines == [1]
 
 
 def test_makes_a_key_that_works(

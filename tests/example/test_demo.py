@@ -231,6 +231,35 @@ def test_a_port_that_was_asked_for_and_is_taken(start: Callable[..., RunningDemo
     assert demo.children() == {}
 
 
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none(start: Callable[..., RunningDemo], port: str) -> None:
+    demo = start("--once", f"--port={port}")
+
+    assert demo.process.wait(60) == 2
+    assert f"'{port}' is no port; it must be from 1 to 65535, or 0 for any" in demo.output
+
+
+def test_a_reader_who_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("w+") as errors:
+        with subprocess.Popen(
+            [sys.executable, "manage.py", "demo"],
+            cwd=ROOT,
+            env={**os.environ, **HOSTILE, **STRICT},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            named = re.search(r"demo, in (\S+)\n", process.stdout.readline())
+            process.stdout.close()
+            assert process.wait(60) == 128 + signal.SIGPIPE
+        errors.seek(0)
+        assert errors.read() == ""
+    assert named is not None
+    assert not (ROOT / named[1]).exists()
+
+
 def test_terminated_while_it_starts(start: Callable[..., RunningDemo]) -> None:
     demo = start()
     demo.wait_for("database")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from example_project.environment import NAMES, Environment, parse_env_file
+from example_project.environment import NAMES, Environment, make_folder, parse_env_file
 
 SECRET = "pa55-w0rd"
 
@@ -219,10 +219,53 @@ def test_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
     folder = environment(tmp_path, X="a/b").folder("X", "unused")
 
     assert folder == tmp_path / "a" / "b"
+    assert not folder.exists()
+    make_folder(folder, name="X")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     (tmp_path / "file").write_text("")
     with pytest.raises(ImproperlyConfigured, match="^X: .* is no folder"):
-        environment(tmp_path, X="file").folder("X", "unused")
+        make_folder(tmp_path / "file", name="X")
+
+
+def test_a_file_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    assert environment(tmp_path, X="ca.pem").file("X") == tmp_path / "ca.pem"
+    assert environment(tmp_path).file("X") is None
+    with pytest.raises(ImproperlyConfigured, match=r"^X: .*no\.pem cannot be read: No such file"):
+        environment(tmp_path, X="no.pem").file("X")
+
+
+@pytest.mark.parametrize("host", ["mail", "smtp.example.com", "127.0.0.1", "::1", "메일.example"])
+def test_mail_host(host: str) -> None:
+    assert environment(X=f" {host} ").mail_host("X") == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [f"smtp://{SECRET}", f"me:{SECRET}@mail", "mail:587", "mail/", "a..b", "a b", "a" * 70],
+)
+def test_no_mail_host(host: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="^X ") as caught:
+        environment(X=host).mail_host("X")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"SMTP_PASS": "x"}, {"SMTP_PASS": "SMTP_PASSWORD"}),
+        ({"SMTP_USERNAME": "x"}, {"SMTP_USERNAME": "SMTP_USER"}),
+        ({"SMTP_TLS": "x"}, {"SMTP_TLS": "SMTP_USE_TLS"}),
+        ({"EMAIL_SERVICE_DEBG": "1"}, {"EMAIL_SERVICE_DEBG": "EMAIL_SERVICE_DEBUG"}),
+        ({"DATABASE_URI": "x"}, {"DATABASE_URI": "DATABASE_URL"}),
+        # Has no value, or its name has one: it is another program's.
+        ({"SMTP_PASS": ""}, {}),
+        ({"SMTP_PASS": "x", "SMTP_PASSWORD": "y"}, {}),
+        ({"HOSTNAME": "x", "PATH": "x", "LANGUAGE": "x", "TZ": "x", "PWD": "x"}, {}),
+    ],
+)
+def test_names_that_were_mistyped(given: dict[str, str], meant: dict[str, str]) -> None:
+    assert Environment(given).misspelt() == meant
 
 
 # -- databases -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,14 +14,17 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from example_project.certificates import ServerCertificate
 from example_project.commands import needs_mail_server
 from example_project.environment import NAMES
+from tests import smtp_server as servers
 
 ROOT = Path(__file__).parents[2]
 SERVER = ["/usr/bin/gunicorn", "example_project.wsgi"]
 KEY = "k" * 40
 
 Load = Callable[..., dict[str, Any]]
+NotInstalled = Callable[..., None]
 
 
 @pytest.fixture
@@ -43,6 +47,17 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
         return vars(module)
 
     return load
+
+
+@pytest.fixture
+def not_installed(monkeypatch: pytest.MonkeyPatch) -> NotInstalled:
+    """Make packages look as if they were not installed; None is Python's own mark of it."""
+
+    def hide(*modules: str) -> None:
+        for module in modules:
+            monkeypatch.setitem(sys.modules, module, None)
+
+    return hide
 
 
 def mailer(settings: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +87,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
         "SMTP_FROM=서비스 <no-reply@example.com>\n"
         "SMTP_USE_TLS=true\n"
         f"API_KEY={KEY}\n"
-        "API_RATE_LIMIT_PER_MINUTE=60\n"
+        "API_RATE_LIMIT_PER_MINUTE=120\n"
         "API_IDEMPOTENCY_TTL_SECONDS=86400\n"
         "WEBHOOK_ALLOW_HOSTS=hooks.example.com,localhost\n"
         "WEBHOOK_ALLOW_LOOPBACK=1\n"
@@ -108,13 +123,10 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
     assert (settings["HOST"], settings["PORT"]) == ("0.0.0.0", 8080)
     # Nothing that was set is silently without effect.
     assert notices(settings) == [
-        ("W001", f"{name} is set, but has no effect in this version.")
-        for name in (
-            "API_RATE_LIMIT_PER_MINUTE",
-            "API_IDEMPOTENCY_TTL_SECONDS",
-            "WEBHOOK_ALLOW_HOSTS",
-            "WEBHOOK_ALLOW_LOOPBACK",
-            "MAGIC_LINK_BASE_URL",
+        (
+            "W001",
+            "Set, but without effect in this version: API_RATE_LIMIT_PER_MINUTE, "
+            "WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK, MAGIC_LINK_BASE_URL.",
         )
     ]
 
@@ -137,8 +149,83 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     }
     assert "SECURE_SSL_REDIRECT" not in settings
     assert settings["DEMO_INBOX_DIR"] is None
-    assert "SILENCED_SYSTEM_CHECKS" not in settings
+    assert settings["SILENCED_SYSTEM_CHECKS"] == []
+    assert (settings["LANGUAGE_CODE"], settings["TIME_ZONE"]) == ("ko", "Asia/Seoul")
+    assert settings["LOGGING"]["loggers"]["django_authmail.smtp"] == {"level": "INFO"}
     assert notices(settings) == []
+
+
+def test_importing_the_settings_leaves_no_file(load: Load, tmp_path: Path) -> None:
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com")
+
+    assert list(tmp_path.iterdir()) == []
+    assert len(settings["SECRET_KEY"]) >= 50  # now it is made, and kept
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["secret_key"]
+
+
+def test_language_and_time_zone(load: Load) -> None:
+    values = {"LANGUAGE_CODE": "en", "TIME_ZONE": "Europe/Berlin"}
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", **values)
+
+    assert (settings["LANGUAGE_CODE"], settings["TIME_ZONE"]) == ("en", "Europe/Berlin")
+    assert settings["CELERY_TIMEZONE"] == "Europe/Berlin"
+
+
+def test_a_mistyped_name_is_a_notice(load: Load) -> None:
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", SMTP_PASS="x")
+
+    [notice] = settings["ENVIRONMENT_NOTICES"]
+    assert notice.id == "W004"
+    assert notice.text == "SMTP_PASS is set, and there is no such name: it has no effect."
+    assert notice.hint == "Did you mean SMTP_PASSWORD?"
+
+
+def test_a_mistyped_name_that_was_needed_is_named(
+    load: Load,
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match="^SMTP_HOST is not set.*SMTP_HSOT is set"):
+        load(SMTP_HSOT="mail", SMTP_FROM="a@example.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "module", "extra"),
+    [
+        ("DATABASE_URL", "postgres://u:pa55@h/d", "psycopg", "postgres"),
+        ("DATABASE_URL", "mysql://u:pa55@h/d", "MySQLdb", "mysql"),
+        ("CACHE_URL", "redis://:pa55@h/1", "redis", "redis"),
+        ("CELERY_BROKER_URL", "redis://:pa55@h/0", "redis", "redis"),
+    ],
+)
+def test_a_library_that_is_missing_stops_the_start_by_extra(
+    load: Load, not_installed: NotInstalled, name: str, url: str, module: str, extra: str
+) -> None:
+    not_installed(module, "psycopg2")
+
+    with pytest.raises(ImproperlyConfigured, match=rf"^{name} needs {module},") as caught:
+        load(SMTP_HOST="mail", SMTP_FROM="a@example.com", **{name: url})
+
+    assert f"run: pip install '.[{extra}]'" in str(caught.value)
+    assert "pa55" not in str(caught.value)
+
+
+def test_the_service_was_not_installed(load: Load, not_installed: NotInstalled) -> None:
+    not_installed("whitenoise", "rest_framework")
+
+    with pytest.raises(
+        ImproperlyConfigured,
+        match=r"needs rest_framework, whitenoise, which are not installed.*'\.\[service\]'$",
+    ):
+        load(SMTP_HOST="mail", SMTP_FROM="a@example.com")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h/0", "redis+socket:///run/redis.sock", "amqp://a;amqp://b", "memory://", "sqs://"],
+)
+def test_broker(load: Load, url: str) -> None:
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL=url)
+
+    assert settings["CELERY_BROKER_URL"] == url
 
 
 @pytest.mark.parametrize(
@@ -223,6 +310,18 @@ def test_secrets_do_not_show_in_a_dump_of_the_settings(load: Load) -> None:
         ({"MAGIC_LINK_BASE_URL": "http://app.example.com"}, "^MAGIC_LINK_BASE_URL must be https"),
         ({"DATABASE_URL": "oracle://x/y"}, "^DATABASE_URL must start with"),
         ({"CACHE_URL": "x://"}, "^CACHE_URL must start with"),
+        ({"CELERY_BROKER_URL": "reddis://h"}, "^CELERY_BROKER_URL must start with .*, not reddis:"),
+        ({"CELERY_BROKER_URL": "localhost:6379"}, "^CELERY_BROKER_URL must be a URL"),
+        ({"CELERY_BROKER_URL": "amqp://a;x://b"}, "^CELERY_BROKER_URL must start with .*, not x:"),
+        ({"SMTP_HOST": "mail:587"}, "^SMTP_HOST must not hold a port: SMTP_PORT does"),
+        ({"SMTP_HOST": "smtp://mail"}, "^SMTP_HOST must be the name or address of a server alone"),
+        ({"SMTP_FROM": "Example"}, "^SMTP_FROM is not a usable email address"),
+        ({"SMTP_FROM": "a@example.com\nBcc: b@example.com"}, "^SMTP_FROM contains a carriage"),
+        ({"SMTP_FROM": "", "SMTP_USER": "a@b@c"}, "^SMTP_USER is not a usable email address"),
+        ({"SMTP_CA_FILE": "/nonexistent/ca.pem"}, "^SMTP_CA_FILE: .* cannot be read: No such"),
+        ({"LANGUAGE_CODE": "fr"}, "^LANGUAGE_CODE is 'fr'; it must be ko or en"),
+        ({"TIME_ZONE": "Asia/Soul"}, "^TIME_ZONE is 'Asia/Soul'; it must be the name of a time"),
+        ({"TIME_ZONE": "../x"}, "^TIME_ZONE is '../x'; it must be the name of a time zone"),
     ],
 )
 def test_a_mistake_stops_the_start_by_name(
@@ -261,8 +360,10 @@ def test_commands_that_send_nothing_run_without_a_mail_server(load: Load) -> Non
 
     assert mailer(settings)["host"] == ""
     # Its own message for each would stop them; `check` is asked for these messages.
-    assert settings["SILENCED_SYSTEM_CHECKS"] == ["authmail.E002", "authmail.E004"]
-    assert "SILENCED_SYSTEM_CHECKS" not in load(["manage.py", "check"])
+    assert sorted(settings["SILENCED_SYSTEM_CHECKS"]) == ["authmail.E002", "authmail.E004"]
+    assert notices(settings) == []
+    settings = load(["manage.py", "check"])
+    assert [id for id, _ in notices(settings)] == ["E001", "E002"]
 
 
 # -- whole processes -------------------------------------------------------------------------------
@@ -310,11 +411,102 @@ def test_every_process_stops_without_smtp_host(tmp_path: Path, command: tuple[st
 def test_web_servers_stop_without_a_key_and_say_what_to_do(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    result = run(tmp_path, *command, SMTP_HOST="127.0.0.1", SMTP_FROM="a@example.com")
+    values = {"SMTP_HOST": "127.0.0.1", "SMTP_FROM": "a@example.com"}
+    unmigrated = run(tmp_path, *command, **values, API_KEY=KEY)
+    assert run(tmp_path, "manage.py", "migrate", "-v0").returncode == 0
+    result = run(tmp_path, *command, **values)
 
+    assert unmigrated.returncode != 0
+    assert "has no table authmail_" in unmigrated.stderr
+    assert "Run `manage.py migrate`." in unmigrated.stderr
     assert result.returncode != 0
     assert "API_KEY is not set" in result.stderr
-    assert "Run `manage.py migrate`, or set API_KEY" in result.stderr
+    assert "`manage.py authmail_key create --name NAME`, or set API_KEY" in result.stderr
+
+
+def test_a_database_that_is_down_does_not_stop_a_server_that_has_its_key(tmp_path: Path) -> None:
+    values = {"SMTP_HOST": "127.0.0.1", "SMTP_FROM": "a@example.com"}
+    # A folder, so that SQLite cannot open it.
+    values["DATABASE_URL"] = f"sqlite:///{tmp_path}"
+    start = ("-c", "import example_project.wsgi")
+
+    started = run(tmp_path, *start, **values, API_KEY=KEY)
+    refused = run(tmp_path, *start, **values)
+
+    assert started.returncode == 0, started.stderr
+    assert "The database of DATABASE_URL does not answer" in started.stderr
+    assert refused.returncode != 0
+    assert "DATABASE_URL leads to no database" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("authmail_key", "create", "--name", "x"),
+        ("authmail_key", "list"),
+        ("authmail_dispatch",),
+        ("authmail_dispatch", "--once"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_before_migrate_says_so(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = run(tmp_path, "manage.py", *command, SMTP_HOST="mail", SMTP_FROM="a@example.com")
+
+    assert result.returncode == 1
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert re.fullmatch(
+        r"CommandError: The database has no table authmail_\w+; run: manage\.py migrate", last_line
+    )
+
+
+@pytest.mark.parametrize("command", [("--help",), ("migrate", "--help"), ("--version",), ()])
+def test_help_leaves_no_file(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert run(tmp_path / "data", "manage.py", *command).returncode == 0
+
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run(tmp_path / "file", "manage.py", "migrate")
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("manage.py: DATA_DIR: ")
+
+
+def test_the_dialogue_is_on_stderr(certificate: ServerCertificate, tmp_path: Path) -> None:
+    with servers.running(certificate) as server:
+        values = {
+            "SMTP_HOST": "localhost",
+            "SMTP_PORT": str(server.port),
+            "SMTP_USER": servers.USER,
+            "SMTP_PASSWORD": servers.PASSWORD,
+            "SMTP_CA_FILE": str(certificate.ca_file),
+            "SMTP_FROM": "a@example.com",
+        }
+        command = ("manage.py", "sendtestmail", "hong@example.org")
+        quiet = run(tmp_path, *command, **values)
+        shown = run(tmp_path, *command, **values, EMAIL_SERVICE_DEBUG="1")
+
+    assert quiet.returncode == shown.returncode == 0, shown.stderr
+    assert "MAIL FROM" not in quiet.stderr
+    assert "MAIL FROM" in shown.stderr
+    assert "S: 250" in shown.stderr
+    assert servers.PASSWORD not in shown.stderr
+
+
+def test_the_root_leads_to_the_docs(tmp_path: Path) -> None:
+    script = (
+        "import django; django.setup()\n"
+        "from django.test import Client\n"
+        "answer = Client().get('/', headers={'host': 'localhost'})\n"
+        "print(answer.status_code, answer.headers['Location'])"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    values = {"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com"}
+    result = run(tmp_path, "-c", script, **environment, **values)
+
+    assert result.stdout == "302 /docs\n", result.stderr
 
 
 def test_a_key_in_the_database_is_enough(tmp_path: Path) -> None:
@@ -337,11 +529,22 @@ def test_check_reports_names_without_effect(tmp_path: Path) -> None:
         *("manage.py", "check"),
         SMTP_HOST="127.0.0.1",
         SMTP_FROM="a@example.com",
-        API_RATE_LIMIT_PER_MINUTE="60",
+        API_RATE_LIMIT_PER_MINUTE="61",
+        WEBHOOK_ALLOW_HOSTS="hooks.example.com",
     )
 
     assert result.returncode == 0, result.stderr
     assert (
-        "(example_project.W001) API_RATE_LIMIT_PER_MINUTE is set, but has no effect"
-        in result.stderr
-    )
+        "(example_project.W001) Set, but without effect in this version: "
+        "API_RATE_LIMIT_PER_MINUTE, WEBHOOK_ALLOW_HOSTS.\n"
+    ) in result.stderr
+
+
+def test_check_names_what_the_operator_has_to_write(tmp_path: Path) -> None:
+    result = run(tmp_path, "manage.py", "check")
+
+    assert result.returncode == 1
+    assert "(example_project.E001) SMTP_HOST is not set." in result.stderr
+    assert "(example_project.E002) SMTP_FROM is not set" in result.stderr
+    assert "MAILERS" not in result.stderr
+    assert "EMAIL_HOST" not in result.stderr

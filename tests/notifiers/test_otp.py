@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from smtplib import SMTPDataError
@@ -36,12 +35,12 @@ def test_a_korean_mail_reads_naturally() -> None:
     assert message.subject == "인증 코드 안내"
     assert message.text_body == (
         "안녕하세요, 홍길동님.\n\n"
-        "아래 인증 코드를 입력해 주세요.\n\n"
+        "본인 확인을 위해 아래 인증 코드를 입력해 주세요.\n\n"
         "482901\n\n"
         "이 코드는 5분 동안 유효합니다.\n"
         "다른 사람에게 알려 주지 마세요.\n\n"
-        "요청하지 않으셨다면 이 메일을 무시해 주세요.\n\n"
-        "이 메일은 Example에서 자동으로 보낸 메일입니다.\n"
+        "인증 코드를 요청하지 않으셨다면 이 메일을 무시하셔도 됩니다.\n\n"
+        "Example에서 자동으로 발송한 메일입니다.\n"
     )
     assert '<html lang="ko">' in message.html_body
     assert "안녕하세요, 홍길동님." in message.html_body
@@ -205,18 +204,6 @@ def test_reprs_show_no_code_and_no_name() -> None:
     assert "홍길동" not in shown
 
 
-def test_the_debug_page_of_a_failed_send_shows_no_code(settings: Settings) -> None:
-    """What Django's technical 500 page and an error tracker would have."""
-    settings.DEBUG = False
-    try:
-        OTPNotifier().send("no address", user_name="홍길동", code=CODE)
-    except InvalidAddress:
-        page = ExceptionReporter(None, *sys.exc_info()).get_traceback_html()
-    assert "InvalidAddress" in page
-    assert "django_authmail/notifiers/otp.py" in page
-    assert CODE not in page
-
-
 def test_send_reaches_a_real_server_and_says_what_it_said(smtp_server: SmtpServer) -> None:
     result = OTPNotifier().send(TO, user_name="홍길동", code="482901", locale="ko")
     assert isinstance(result, SendResult)
@@ -271,8 +258,7 @@ def test_the_debug_page_of_another_backends_failure_shows_no_code(
     error = caught.value
     page = ExceptionReporter(None, type(error), error, error.__traceback__).get_traceback_html()
     assert "not from here" in page
-    assert "django_authmail/notifiers/delivery.py" in page
-
+    assert "django_authmail.notifiers.delivery:" in page
     assert CODE not in page
 
 

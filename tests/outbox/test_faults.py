@@ -16,6 +16,7 @@ from django_authmail import dispatch, outbox
 from django_authmail.clock import db_now
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outbox import queue, transactions
+from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from tests import smtp_server as servers
 from tests.conftest import UseMailer
@@ -138,7 +139,7 @@ def test_a_carrier_that_is_down_for_days_leaves_one_attempt(settings: Any) -> No
     assert [a.number for a in Attempt.objects.order_by("number")] == [1, 2]
 
 
-def _due_again(row: Message) -> queue.Claim:
+def _due_again(row: Message) -> Claim:
     Message.objects.update(due_at=db_now("default"))
     claim = queue.claim(row.id)
     assert claim is not None

@@ -105,6 +105,29 @@ def test_cuts_a_long_text_and_drops_control_characters() -> None:
     assert reply.text.isprintable()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "250 2.0.0 Ok: queued as 4bXYZ",
+        "250 2.0.0",
+        "250 Ok",
+        "250 ",
+        "250",
+        "235 2.7.0 Accepted",
+        "220 mail.example.com ESMTP",
+        "250 2.1.5 Ok  two  spaces",
+        "250 5.1.1 odd",
+        "250 2.0.0 kept for hong@example.com",
+        "250 2.0.0 " + "x" * 700,
+    ],
+)
+def test_the_short_cut_for_usual_replies_says_the_same(line: str) -> None:
+    # Said over two lines, a reply takes the long way.
+    code, text = line[:3], line[4:]
+    long_way = parse_reply([f"{code}-{text}".encode(), f"{code} ".encode()])
+    assert parse_reply([line.encode()]) == long_way
+
+
 def test_an_enhanced_code_of_another_class_is_not_believed() -> None:
     assert parse_reply([b"250 5.1.1 odd"]).enhanced == ""
 

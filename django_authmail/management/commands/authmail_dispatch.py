@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
 from django_authmail.dispatch import dispatch_due
+from django_authmail.management.tables import explained_when_missing
 
 # A mail is under way within 0.3 s while there is work; an idle queue is asked once a second.
 SHORTEST_PAUSE = 0.2
@@ -28,8 +29,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["once"]:
             total = 0
-            while sent := dispatch_due():
-                total += sent
+            with explained_when_missing():
+                while sent := dispatch_due():
+                    total += sent
             self.stdout.write(f"{total} messages handled")
             return
         stop = threading.Event()
@@ -45,7 +47,8 @@ class Command(BaseCommand):
         while not stop.is_set():
             close_old_connections()
             try:
-                busy = dispatch_due(limit=1) > 0
+                with explained_when_missing():
+                    busy = dispatch_due(limit=1) > 0
             except DatabaseError as error:
                 # The database is restarting: the rows are safe in it, and so is the loop.
                 self.stderr.write(f"The database does not answer: {error}".strip())

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 
 from django_authmail import keys
 from django_authmail.clock import db_now
+from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey
 
 
@@ -40,13 +41,14 @@ class Command(BaseCommand):
         revoke.add_argument("key", metavar="PREFIX-or-ID", help="as `list` shows them")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        match options["verb"]:
-            case "create":
-                self._create(**_only(options, "name", "scopes", "expires_days", "json"))
-            case "list":
-                self._list(**_only(options, "json"))
-            case "revoke":
-                self._revoke(options["key"])
+        with explained_when_missing():
+            match options["verb"]:
+                case "create":
+                    self._create(**_only(options, "name", "scopes", "expires_days", "json"))
+                case "list":
+                    self._list(**_only(options, "json"))
+                case "revoke":
+                    self._revoke(options["key"])
 
     def _create(
         self, *, name: str, scopes: list[str] | None, expires_days: int | None, json: bool

@@ -23,9 +23,9 @@ from django_authmail.outcomes import ErrorCode, Failure, Reason, SendResult
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.carrier import deliver
 from django_authmail.smtp.config import SmtpConfig
-from django_authmail.smtp.dialogue import Connection, Deadline, open_connection
-from django_authmail.smtp.errors import SmtpFailure, failure_of
-from django_authmail.smtp.sender import attempt
+from django_authmail.smtp.dialogue import Connection, open_connection
+from django_authmail.smtp.errors import SmtpFailure
+from django_authmail.smtp.wire import Deadline
 
 #: What the sample mail shows. It opens nothing.
 SAMPLE_CODE = "482901"
@@ -91,20 +91,16 @@ class Command(BaseCommand):
         deadline = Deadline(config.deadline)
         try:
             connection = open_connection(config, deadline)
-        except (OSError, SmtpFailure) as error:
-            failure = failure_of(error)
-            self._connected_up_to(failure, config, where)
-            return SendResult(message_id=message.message_id, failure=failure)
+        except SmtpFailure as error:
+            self._connected_up_to(error.failure, config, where)
+            return SendResult(message_id=message.message_id, failure=error.failure)
+        self._connected(connection, config, where)
         try:
-            self._connected(connection, config, where)
-            result = attempt(
-                config,
-                message.envelope,
-                message.as_bytes(),
-                message.message_id,
-                config.deadline,
-                connection,
+            result = connection.transact(
+                message.envelope, message.as_bytes(), message.message_id, deadline
             )
+        except SmtpFailure as error:
+            result = SendResult(message_id=message.message_id, failure=error.failure)
         finally:
             connection.close()
         self._line(_("Answer"), str(result.reply or ""), ok=result.sent)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
@@ -40,10 +42,21 @@ class Command(BaseCommand):
         )
         parser.add_argument("--keep", action="store_true", help="keep the run folder")
         parser.add_argument(
-            "--port", type=int, help="port of the web server (8000, or a free one if that is taken)"
+            "--port",
+            type=_port,
+            help="port of the web server (8000, or a free one if that is taken)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._run(options)
+        except BrokenPipeError:
+            # `demo | head`: nobody reads any more, and all processes have ended by now. Python
+            # would try to write the rest once more when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
+
+    def _run(self, options: dict[str, Any]) -> None:
         arrived = False
         try:
             with Processes(settings.DATA_DIR) as processes:
@@ -116,6 +129,12 @@ class Command(BaseCommand):
             for line in failure.process.tail():
                 self._write(f"  {line}\n")
         self._write("\nNothing is left running.\n")
+
+
+def _port(given: str) -> int:
+    if not (given.isdecimal() and 0 <= int(given) <= 65535):
+        raise ArgumentTypeError(f"{given!r} is no port; it must be from 1 to 65535, or 0 for any")
+    return int(given)
 
 
 def _record_lines(record: dict[str, Any]) -> Iterator[str]:

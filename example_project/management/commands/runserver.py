@@ -1,4 +1,4 @@
-"""`manage.py runserver`, on HOST and PORT, and only when some key opens the API."""
+"""`manage.py runserver`, on HOST and PORT, and only when the API can work."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles.management.commands.runserver import Command as RunserverCommand
 
-from example_project.web import require_key
+from example_project.web import require_ready
 
 
 class Command(RunserverCommand):
     def handle(self, *args: Any, **options: Any) -> str | None:
         # Before the autoreloader, which would wait for a change of the code instead of stopping.
-        require_key()
+        require_ready()
         if ":" in settings.HOST:
             self.default_addr_ipv6 = settings.HOST
             options["use_ipv6"] = True
