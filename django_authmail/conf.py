@@ -154,6 +154,10 @@ class Conf:
         return str(settings.DEFAULT_FROM_EMAIL)
 
     @property
+    def default_charset(self) -> str:
+        return str(settings.DEFAULT_CHARSET)
+
+    @property
     def languages(self) -> tuple[str, ...]:
         return tuple(code for code, _ in settings.LANGUAGES)
 

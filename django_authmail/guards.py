@@ -15,6 +15,8 @@ from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 MAX_LOCAL_OCTETS = 64
 MAX_DOMAIN_OCTETS = 255
 MAX_ADDRESS_OCTETS = 254
+#: Address and display name together; longer names are no names.
+MAX_MAILBOX = 1000
 
 _UNSAFE = re.compile(r"[\r\n\0]")
 # Other line separators of Unicode and control characters: no header is broken by them, but mail
@@ -100,7 +102,7 @@ def header_address(value: str, field: str) -> str:
     """
     bare = envelope_address(value, field)
     name, _ = _parts(value, field)
-    if not name:
+    if not name.strip():
         return bare
     # RFC 5322 3.2.3: what is no atom stands in quotes. (email.headerregistry.Address does the same
     # in ten times the time, by parsing the address again.)
@@ -120,6 +122,8 @@ def one_line(value: str, field: str) -> str:
 
 def _parts(value: str, field: str) -> tuple[str, str]:
     """Return display name and bare address of one mailbox."""
+    if len(value) > MAX_MAILBOX:
+        raise InvalidAddress(field, f"it is over {MAX_MAILBOX} characters")
     # Line breaks first, in whatever part: the rest looks at words.
     if _UNSAFE.search(value) or _CONTROL.search(value.replace("\t", " ")):
         raise UnsafeHeader(field)

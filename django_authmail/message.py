@@ -162,7 +162,7 @@ class AuthMessage:
         if not (self.to or self.cc or self.bcc):
             raise InvalidAddress("to", "at least one recipient is needed")
         if len(safe_header(self.subject, "subject")) > MAX_SUBJECT:
-            raise ValueError(f"subject has more than {MAX_SUBJECT} characters")
+            raise UnsafeHeader("subject", f"has more than {MAX_SUBJECT} characters")
         domain = envelope_address(self.from_email, "from_email").rpartition("@")[2]
         normalise(self, "message_id", self.message_id or f"<{uuid.uuid4()}@{domain}>")
         _guard_message_id(self.message_id)

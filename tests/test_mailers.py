@@ -146,3 +146,12 @@ def test_where_there_is_one_account_it_is_called_default(use_mailer: UseMailer) 
 
 def test_options_do_not_show_the_password(several: None) -> None:
     assert "app" not in repr(mailers.options("gmail"))
+
+
+def test_looking_at_a_mailer_in_memory_diverts_no_other(several: None, settings: Any) -> None:
+    settings.MAILERS["dev"] = {"BACKEND": LOCMEM}
+    if not hasattr(mail, "mailers"):
+        settings.EMAIL_BACKEND = OUR_BACKEND
+    mailers.get_mailer("dev")
+    assert hasattr(mail, "outbox")  # Django's backend makes one
+    assert isinstance(mailers.get_mailer("primary"), EmailBackend)

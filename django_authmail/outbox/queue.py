@@ -140,10 +140,32 @@ def settle(
         LeaseLost: the lease ended and another worker took the message over. Nothing is written.
     """
     using = router.db_for_write(Message)
+    written: list[Message] = []
+
+    def announce(row: Message) -> Message:
+        _announce(
+            row,
+            using,
+            to=claim.envelope.recipients[0],
+            duration_ms=round(result.duration_seconds * 1000),
+        )
+        return row
 
     def write() -> Message:
         now = db_now(using)
-        row = _held(claim, using)
+        try:
+            row = _held(claim, using)
+        except LeaseLost:
+            if (
+                written
+                and Message.objects.using(using)
+                .filter(id=claim.id, settled_at=written[-1].settled_at, state=written[-1].state)
+                .exclude(settled_at=None)
+                .exists()
+            ):
+                # The commit before was done, though its answer was lost: it is only to be told.
+                return announce(written[-1])
+            raise
         failure = result.failure
         # A carrier that cannot work says nothing about the message: no attempt is counted.
         counted = final or failure is None or failure.retry is not Retry.CARRIER
@@ -161,13 +183,8 @@ def settle(
             row.accepted_at = now
         rows.record_attempt(row, claim, result, carrier, counted, using)
         row.save(using=using)
-        _announce(
-            row,
-            using,
-            to=claim.envelope.recipients[0],
-            duration_ms=round(result.duration_seconds * 1000),
-        )
-        return row
+        written.append(row)
+        return announce(row)
 
     return retried(write, using=using)
 

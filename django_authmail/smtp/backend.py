@@ -125,12 +125,19 @@ class EmailBackend(DjangoEmailBackend):
         (`DeliveryFailed`), unless `fail_silently`; the results of all are on the messages.
         """
         first: SendResult | None = None
+        unexpected: Exception | None = None
         unreachable: SendResult | None = None
         sent = 0
         for message in email_messages:
             if not message.recipients():
                 continue
-            result = unreachable or self._send_one(message)
+            try:
+                result = unreachable or self._send_one(message)
+            except Exception as error:
+                # A message that cannot be built: the others are sent, then its error is raised.
+                unexpected = unexpected or error
+                detail = f"the message cannot be built: {type(error).__name__}"
+                result = refused_here(ErrorCode.UNKNOWN, Reason.UNKNOWN, detail)
             if result.failure is not None and result.failure.reason in _UNREACHABLE:
                 # The server would not be reached for the next one either, after another timeout.
                 unreachable = replace(result, message_id="")
@@ -138,6 +145,8 @@ class EmailBackend(DjangoEmailBackend):
             sent += result.sent
             if first is None and not result.sent:
                 first = result
+        if unexpected is not None and not self.fail_silently:
+            raise unexpected
         if first is not None and not self.fail_silently:
             raise exception_for(first)
         return sent
@@ -175,7 +184,8 @@ class EmailBackend(DjangoEmailBackend):
         except ValueError as error:
             # Django's own guard (BadHeaderError before 6.1), or ours. Only ours is known to show
             # nothing of the value.
-            detail = str(error) if isinstance(error, UnsafeHeader) else "a header has a line break"
+            ours = isinstance(error, UnsafeHeader)
+            detail = str(error) if ours else "Django refuses a header of the message"
             return refused_here(ErrorCode.CRLF_IN_HEADER, Reason.CRLF_IN_HEADER, detail)
         return self.deliver(envelope, content, message_id)
 

@@ -89,6 +89,8 @@ class SmtpConfig:
         # Whatever reaches the dialogue as a command must be one line.
         safe_header(self.host, "host")
         safe_header(self.local_hostname, "local_hostname")
+        # In PLAIN and XOAUTH2 it stands between octets of control.
+        safe_header(self.user, "user")
         try:
             self.host.encode("idna")
         except UnicodeError:

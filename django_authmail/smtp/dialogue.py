@@ -30,11 +30,12 @@ from django_authmail.smtp.transaction import (
     groups,
     joined,
     no_bdat,
+    no_reset,
     stuffed,
     too_large,
     with_crlf,
 )
-from django_authmail.smtp.wire import Deadline, Wire, garbage
+from django_authmail.smtp.wire import Deadline, Wire, bounded, garbage
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Connection:
         self.mails = 0
         self.refusals = 0
         self._needs_reset = False
+        #: Whether it has waited in a pool: the server may have ended it meanwhile.
+        self.was_idle = False
         #: How it was logged in; empty without a login. For people who test a configuration.
         self.logged_in_with = ""
 
@@ -115,7 +118,9 @@ class Connection:
         said = Said()
         try:
             if self._needs_reset:
-                self._command("RSET")
+                reply = self._command("RSET")
+                if not reply.is_positive:
+                    raise SmtpFailure(no_reset(reply))
             lines = self._envelope_lines(envelope, content)
             match self.mode:
                 case Mode.BDAT:
@@ -130,7 +135,7 @@ class Connection:
             # the server may have the mail.
             self.abort()
             refused = said.refusals(envelope)
-            raise SmtpFailure(said.failure_of(error), refused=refused) from None
+            raise SmtpFailure(said.failure_of(error, envelope), refused=refused) from None
         self.used_at = self.mailed_at = time.monotonic()
         self.mails += 1
         self.refusals = self.refusals + 1 if result.refused or not result.sent else 0
@@ -230,6 +235,10 @@ class Connection:
         self._wire.write(octets)
         said.take(self._replies(len(last)))
         final = said.final = self._read_last()
+        if final.is_positive and final.enhanced.startswith("2.1."):
+            # RFC 3463 3.2: a word on an address, so the replies are out of step, and the one to
+            # the content is still to come.
+            raise garbage("the answer to the content speaks of an address")
         said.in_doubt = False
         if said.is_open and final.code in (500, 502, 503, 504):
             # It offers CHUNKING and does not do it. The octets may have been read as commands, so
@@ -326,7 +335,7 @@ def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
     try:
         if config.token_provider is not None:
             # Before the server's own patience begins; cached, all but once an hour.
-            config.token_provider.token()
+            bounded(config.token_provider.token, deadline)
         wire = Wire(config, deadline)
         connection = Connection(config, wire)
         connection._prepare()

@@ -8,11 +8,15 @@ else (attachments, headers, subclasses, other charsets) is built by Django.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.utils.functional import Promise
 
 from django_authmail.assembler import assemble
+from django_authmail.conf import conf
+from django_authmail.exceptions import UnsafeHeader
 from django_authmail.guards import (
     envelope_address,
     header_address,
@@ -20,6 +24,7 @@ from django_authmail.guards import (
     safe_header_block,
 )
 from django_authmail.message import Envelope
+from django_authmail.smtp.config import HEADER_NAME
 
 
 def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
@@ -29,22 +34,28 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
         UnsafeHeader, InvalidAddress, ValueError: a header or an address cannot be sent.
     """
     envelope = Envelope(
-        sender=envelope_address(message.from_email, "from_email"),
+        sender=envelope_address(str(message.from_email), "from_email"),
         recipients=tuple(
-            dict.fromkeys(envelope_address(address, "to") for address in message.recipients())
+            dict.fromkeys(envelope_address(str(a), "to") for a in message.recipients() if a)
         ),
     )
     html = _html_of(message)
     if html is None:
         mime = message.message()
+        for name in mime:
+            if not HEADER_NAME.fullmatch(name):
+                # Django before 6.1 looks at values alone: a line break in a name is a header more.
+                raise UnsafeHeader("headers", "has a name that is none")
+        for name in ("Bcc", "Resent-Bcc"):
+            del mime[name]  # whoever put it there: it is for the envelope
         return envelope, safe_header_block(mime.as_bytes()), str(mime["Message-ID"] or "")
     # The domain of From, as in our own mails: Django asks the resolver for this host's name.
     message_id = f"<{uuid.uuid4()}@{envelope.sender.rpartition('@')[2]}>"
     content = assemble(
-        from_email=header_address(message.from_email, "from_email"),
-        to=[header_address(address, "to") for address in message.to],
-        cc=[header_address(address, "cc") for address in message.cc],
-        reply_to=[header_address(address, "reply_to") for address in message.reply_to],
+        from_email=header_address(str(message.from_email), "from_email"),
+        to=_addresses(message.to, "to"),
+        cc=_addresses(message.cc, "cc"),
+        reply_to=_addresses(message.reply_to, "reply_to"),
         subject=safe_header(str(message.subject), "subject"),
         created_at=datetime.now(UTC),
         message_id=message_id,
@@ -58,6 +69,10 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
     return envelope, content, message_id
 
 
+def _addresses(given: Iterable[str], field: str) -> list[str]:
+    return [header_address(str(address), field) for address in given if address]
+
+
 def _html_of(message: EmailMessage) -> str | None:
     """Return the HTML of a usual message, "" for one of text only; None for an unusual one."""
     if (
@@ -68,6 +83,10 @@ def _html_of(message: EmailMessage) -> str | None:
         or message.content_subtype != "plain"
         or not message.to
         or not message.body
+        or not isinstance(message.body, str | Promise)
+        or conf.default_charset.lower() not in ("utf-8", "utf8")
+        # Set on the instance: what a project does to change how Django builds it.
+        or {"message", "alternative_subtype", "mixed_subtype"} & vars(message).keys()
     ):
         return None
     alternatives = getattr(message, "alternatives", [])

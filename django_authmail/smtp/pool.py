@@ -58,6 +58,8 @@ class Pool:
         self._idle: list[Connection] = []
         self._count = 0  # idle, lent, and being opened; not those beyond the size
         self._beyond: set[Connection] = set()
+        self._lent: set[Connection] = set()
+        self._closed = False
         self._limit = config.pool_size
         self._shrunk_at = 0.0
         self._used_at = time.monotonic()
@@ -86,7 +88,7 @@ class Pool:
                 case _Turn.OPEN_BEYOND:
                     return self._open_beyond(deadline)
             try:
-                return self._open(deadline)
+                return self._note_lent(self._open(deadline))
             except SmtpFailure as error:
                 # A server that allows no further connection: one of the others will come back.
                 if not (_is_crowded(error.failure) and self._count):
@@ -95,9 +97,16 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Return a connection that is fit for another message."""
         with self._changed:
+            self._lent.discard(connection)
             if connection in self._beyond:
                 self._beyond.discard(connection)
-            elif connection.is_open and self._is_fit(connection) and self._count <= self._limit:
+            elif (
+                connection.is_open
+                and self._is_fit(connection)
+                and self._count <= self._limit
+                and not self._closed
+            ):
+                connection.was_idle = True
                 self._idle.append(connection)
                 self._changed.notify()
                 return
@@ -109,6 +118,7 @@ class Pool:
     def discard(self, connection: Connection, failure: Failure | None = None) -> None:
         """Give up a connection; a 421 or 432 makes the pool smaller for a while."""
         with self._changed:
+            self._lent.discard(connection)
             if connection in self._beyond:
                 self._beyond.discard(connection)
             else:
@@ -125,9 +135,15 @@ class Pool:
                 self._limit, self._shrunk_at = self._limit + 1, now
             cold = now - self._used_at > WARM_FOR
             due = [c for c in self._idle if cold or self._needs_care(c, now)]
-            # Lent to this thread, as it were: nobody else gets them meanwhile.
-            self._idle = [c for c in self._idle if c not in due]
         for connection in due:
+            if not cold and self._is_worn(connection, now) and not connection.is_stale():
+                self._replace(connection)
+                continue
+            with self._changed:
+                if connection not in self._idle:
+                    continue  # somebody has borrowed it meanwhile
+                # Lent to this thread, as it were: nobody else gets it while it is cared for.
+                self._idle.remove(connection)
             self._care_for(connection, keep=not cold)
 
     def close(self) -> None:
@@ -135,13 +151,13 @@ class Pool:
         with self._changed:
             idle, self._idle = self._idle, []
             self._count -= len(idle)
-            self._limit = 0
+            self._closed = True
         for connection in idle:
             connection.close()
 
     def forget(self) -> None:
         """Let go of the sockets without a word: they belong to the parent process."""
-        for connection in [*self._idle, *self._beyond]:
+        for connection in [*self._idle, *self._lent]:
             connection.abort()
 
     # -- for borrowers -----------------------------------------------------------------------
@@ -149,12 +165,20 @@ class Pool:
     def _take_or_wait(self, give_up: Deadline) -> Connection | _Turn:
         with self._changed:
             while (connection := self._take_idle()) is None:
+                if self._closed:
+                    return _Turn.OPEN_BEYOND
                 if self._count < self._limit:
                     self._count += 1
                     return _Turn.OPEN
                 if give_up.left() <= 0 or not self._changed.wait(give_up.left()):
                     return _Turn.OPEN_BEYOND
+            self._lent.add(connection)
             return connection
+
+    def _note_lent(self, connection: Connection) -> Connection:
+        with self._changed:
+            self._lent.add(connection)
+        return connection
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -180,6 +204,7 @@ class Pool:
         connection = open_connection(self._config, deadline)
         with self._changed:
             self._beyond.add(connection)
+            self._lent.add(connection)
         return connection
 
     def _heed(self, failure: Failure | None) -> None:
@@ -215,6 +240,27 @@ class Pool:
             or connection.is_stale()
         )
 
+    def _replace(self, worn: Connection) -> None:
+        """Open a fresh connection, and only then give up the worn one: nobody waits for it."""
+        try:
+            fresh = open_connection(self._config, Deadline(KEEPER_DEADLINE))
+        except SmtpFailure as error:
+            # The worn one is used as long as it lasts; the next mail reports what is wrong.
+            logger.debug("replacing a connection: %s", error.failure.reason)
+            with self._changed:
+                self._heed(error.failure)
+            return
+        fresh.mailed_at = worn.mailed_at
+        fresh.was_idle = True
+        with self._changed:
+            if worn in self._idle and not self._closed:
+                self._idle[self._idle.index(worn)] = fresh
+                unwanted = worn
+            else:
+                # It was borrowed meanwhile: it is retired when it comes back and is worn still.
+                unwanted = fresh
+        unwanted.close()
+
     def _care_for(self, connection: Connection, *, keep: bool) -> None:
         now = time.monotonic()
         with self._changed:
@@ -224,10 +270,10 @@ class Pool:
             return
         deadline = Deadline(KEEPER_DEADLINE)
         try:
-            if self._is_worn(connection, now) or connection.is_stale():
+            if connection.is_stale():
                 fresh = open_connection(self._config, deadline)
                 fresh.mailed_at = connection.mailed_at
-                connection.close()
+                connection.abort()
                 connection = fresh
             elif now - connection.used_at > self._config.max_idle:
                 connection.keep_alive(deadline)
@@ -264,7 +310,7 @@ class _Pools:
             if pool is None:
                 pool = self._pools[config] = Pool(config)
             pool.touch()
-            if self._keeper is None:
+            if self._keeper is None or not self._keeper.is_alive():
                 self._stop = threading.Event()
                 self._keeper = threading.Thread(
                     target=self._keep, args=(self._stop,), name="authmail-keeper", daemon=True
@@ -291,7 +337,11 @@ class _Pools:
             with self._lock:
                 pools = list(self._pools.values())
             for pool in pools:
-                pool.maintain()
+                try:
+                    pool.maintain()
+                except Exception:
+                    # Without its keeper, every pool of the process would go cold.
+                    logger.exception("email.pool_keeper_error")
             with self._lock:
                 # Under the lock that lends pools: none is dropped that has just been asked for.
                 self._pools = {c: pool for c, pool in self._pools.items() if not pool.is_cold}

@@ -14,6 +14,8 @@ from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry
 
 #: What is kept of a reply's text. Servers send a few lines at most.
 MAX_TEXT = 500
+#: What is looked at of a line: the search for addresses must not be given the server's length.
+MAX_LINE = 1000
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: +|$)")
 _USUAL = re.compile(
@@ -50,7 +52,8 @@ def parse_reply(lines: list[bytes]) -> Reply:
     code = lines[0][:3]
     if not re.fullmatch(rb"[2-5]\d\d", code) or any(line[:3] != code for line in lines):
         raise ValueError("the server's answer is no SMTP reply")
-    texts = [_CONTROL.sub(" ", line[4:].decode("utf-8", "replace")).strip() for line in lines]
+    cut = (line[4 : MAX_LINE + 4].decode("utf-8", "replace") for line in lines)
+    texts = [_CONTROL.sub(" ", text).strip() for text in cut]
     found = _ENHANCED.match(texts[0])
     enhanced = found[1] if found and found[1][0] == code.decode()[0] else ""
     if enhanced:

@@ -95,7 +95,7 @@ class SmtpSender:
         `deadline_seconds` bounds each attempt, whatever the server does; by default the
         configuration's.
         """
-        seconds = deadline_seconds or self.config.deadline
+        seconds = self.config.deadline if deadline_seconds is None else deadline_seconds
         number = 1
         while True:
             result = attempt(self.config, envelope, content, message_id, seconds)
@@ -137,7 +137,7 @@ def _hand_over(
             connection = pool.borrow(deadline)
         except SmtpFailure as error:
             return SendResult(message_id=message_id, failure=error.failure)
-        was_used = connection.mails > 0
+        was_used = connection.was_idle
         try:
             result = connection.transact(envelope, content, message_id, deadline)
         except SmtpFailure as error:
@@ -146,6 +146,9 @@ def _hand_over(
                 may_replace = False
                 continue
             return SendResult(message_id=message_id, failure=error.failure, refused=error.refused)
+        except BaseException:
+            pool.discard(connection)  # a time limit of gevent, or Ctrl-C: no place may be lost
+            raise
         pool.give_back(connection)
         return result
 

@@ -83,8 +83,14 @@ class Said:
             if not reply.is_positive
         )
 
-    def failure_of(self, error: Exception) -> Failure:
+    def failure_of(self, error: Exception, envelope: Envelope) -> Failure:
         """Say what an error in the middle of the transaction means for the message."""
+        if self.in_doubt and not isinstance(error, Refused):
+            if self.sender is not None and not self.sender.is_positive:
+                return classify(self.sender, Stage.SENDER)
+            refused = self.refusals(envelope)
+            if len(refused) == len(envelope.recipients):
+                return refused[0].failure
         if isinstance(error, Refused) or not self.in_doubt:
             return failure_of(error, unexpected=Retry.LATER)
         timed_out = isinstance(error, TimeoutError)
@@ -149,4 +155,15 @@ def too_large(size: int, limit: str) -> Failure:
         reason=Reason.MESSAGE_TOO_LARGE,
         retry=Retry.NEVER,
         detail=f"the mail has {size} octets, the server takes {limit}",
+    )
+
+
+def no_reset(reply: Reply) -> Failure:
+    """Return the failure of a connection that cannot begin another transaction."""
+    return Failure(
+        error_code=ErrorCode.SMTP_CONNECTION,
+        reason=Reason.CONNECTION_LOST,
+        retry=Retry.LATER,
+        reply=reply,
+        detail="the server refused RSET",
     )

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
+from queue import Empty, SimpleQueue
+from typing import TypeVar, cast
 
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure
 from django_authmail.smtp.replies import parse_reply
+
+T = TypeVar("T")
 
 #: RFC 5321 4.5.3.1.5 allows reply lines of 512 octets; servers with long texts are common.
 MAX_REPLY_LINE = 4096
@@ -162,8 +168,8 @@ class Wire:
             self.hang_up()
 
     def _read_line(self, limit: Deadline) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > MAX_REPLY_LINE:
+        while (end := self._buffer.find(b"\n", 0, MAX_REPLY_LINE)) < 0:
+            if len(self._buffer) >= MAX_REPLY_LINE:
                 raise garbage("a line of the server's answer does not end")
             self._sock.settimeout(self.deadline.within(max(limit.left(), 0.0) or 1e-6))
             octets = self._sock.recv(65536)
@@ -176,7 +182,9 @@ class Wire:
 
 def _connect(config: SmtpConfig, deadline: Deadline) -> socket.socket:
     # Not create_connection(): it would give each of a name's addresses the whole timeout.
-    found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    found = bounded(
+        lambda: socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM), deadline
+    )
     patience = Deadline(config.timeout)
     failed: OSError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(found):
@@ -194,6 +202,30 @@ def _connect(config: SmtpConfig, deadline: Deadline) -> socket.socket:
         else:
             return sock
     raise failed or socket.gaierror(f"{config.host} has no address")
+
+
+def bounded(work: Callable[[], T], deadline: Deadline) -> T:
+    """Run what cannot be given a timeout, and return its result in time.
+
+    Raises:
+        TimeoutError: it takes longer; it is left to end by itself.
+    """
+    answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((work(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, name="authmail-bounded", daemon=True).start()
+    try:
+        value, error = answers.get(timeout=deadline.within(3600))
+    except Empty:
+        raise TimeoutError("the hand-over took longer than its deadline") from None
+    if error is not None:
+        raise error
+    return cast("T", value)
 
 
 def garbage(detail: str) -> SmtpFailure:

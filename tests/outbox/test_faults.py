@@ -18,6 +18,7 @@ from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outbox import queue, transactions
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
+from django_authmail.signals import message_changed
 from tests import smtp_server as servers
 from tests.conftest import UseMailer
 from tests.outbox.factories import auth_message
@@ -50,6 +51,36 @@ def test_an_outcome_is_recorded_when_the_database_comes_back(
     assert len(refused) == 3
     row.refresh_from_db()
     assert row.state == "accepted"
+    assert len(smtp_server.mails) == 1
+    assert row.attempts.count() == 1
+
+
+def test_an_outcome_whose_commit_was_done_and_not_confirmed_is_told_once(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = outbox.submit(auth_message())
+    told: list[str] = []
+
+    def listen(sender: object, state: str, **extra: object) -> None:
+        told.append(state)
+
+    real = connection.commit
+    lost: list[str] = []
+
+    def commit() -> None:
+        real()
+        if row.__class__.objects.filter(id=row.id, state="accepted").exists() and not lost:
+            lost.append("answer")
+            raise OperationalError("the connection broke at COMMIT")
+
+    monkeypatch.setattr(connections["default"], "commit", commit)
+    message_changed.connect(listen)
+    try:
+        assert dispatch.dispatch_due() == 1
+    finally:
+        message_changed.disconnect(listen)
+    assert lost
+    assert told == ["accepted"]
     assert len(smtp_server.mails) == 1
     assert row.attempts.count() == 1
 

@@ -8,6 +8,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives, send_mail
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
+from django.utils.translation import gettext_lazy
 
 from django_authmail.exceptions import MailerUnusable
 from django_authmail.mailers import get_mailer
@@ -201,3 +202,53 @@ def test_in_a_test_run_no_door_reaches_a_server() -> None:
     send_mail("s", "b", "a@example.org", ["b@example.com"])
     get_mailer().send_messages([message()])
     assert len(mail.outbox) == 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-A: 1\r\nX-Evil": "v"},
+        {"X-A\nBcc": "x@example.com"},
+        {"Bcc": "secret@example.com"},
+        {"Resent-Bcc": "secret@example.com"},
+    ],
+)
+def test_no_name_of_a_header_smuggles_one(
+    smtp_server: servers.SmtpServer, headers: dict[str, str]
+) -> None:
+    backend(smtp_server, fail_silently=True).send_messages([message(headers=headers)])
+    for received in smtp_server.mails:
+        assert b"Evil" not in received.content
+        assert b"secret" not in received.content
+        assert "bcc" not in str(received.mail.keys()).lower()
+
+
+def test_lazy_strings_and_empty_addresses_are_as_with_django(
+    smtp_server: servers.SmtpServer,
+) -> None:
+    lazy = gettext_lazy("hong@example.com")
+    one = message(to=[lazy, ""], cc=[""], from_email=gettext_lazy("team@example.org"))
+    assert backend(smtp_server).send_messages([one]) == 1
+    assert smtp_server.mails[0].recipients == ["hong@example.com"]
+
+
+def test_a_message_that_cannot_be_built_does_not_stop_the_others(
+    smtp_server: servers.SmtpServer,
+) -> None:
+    class Broken(EmailMessage):
+        def message(self, **options: Any) -> Any:
+            raise LookupError("no template")
+
+    broken = Broken("s", "b", "a@example.org", ["b@example.com"])
+    with pytest.raises(LookupError):
+        backend(smtp_server).send_messages([broken, message()])
+    assert len(smtp_server.mails) == 1
+    assert not result_of(broken)
+
+
+def test_a_message_whose_building_was_changed_is_built_so(smtp_server: servers.SmtpServer) -> None:
+    one = message()
+    other = message(subject="another")
+    vars(one)["message"] = other.message
+    assert backend(smtp_server).send_messages([one]) == 1
+    assert smtp_server.mails[0].mail["Subject"] == "another"

@@ -290,7 +290,6 @@ def test_a_comma_in_a_name_is_no_second_address(bench: Bench, address: str) -> N
         "to@other.com <to@example.com>",
         "to@example.com, other@example.com",
         "@",
-        "to@",
         "@example.com",
         '"evil@example.com\r\nto"@example.com',
         "to\nevil@example.com",
@@ -300,11 +299,11 @@ def test_a_comma_in_a_name_is_no_second_address(bench: Bench, address: str) -> N
     ],
 )
 @pytest.mark.parametrize("place", ["bcc", "from_email"])
+# Django before 6.0 hands some of them to the server.
+@pytest.mark.parametrize(
+    "bench", ["django", "ours"] if CHECKS_ADDRESSES else ["ours"], indirect=True
+)
 def test_what_is_no_address_reaches_no_server(bench: Bench, address: str, place: str) -> None:
-    if bench.name == "django" and not CHECKS_ADDRESSES:
-        pytest.skip("Django before 6.0 hands some of them to the server")
-    if bench.name == "django" and not HAS_MAILERS and address == "to@":
-        pytest.skip("Django 6.0 sees no mistake in it")
     # Bcc is not in the headers, so that it is the backend that has to see it.
     given: Any = [address] if place == "bcc" else address
     headers = {"From": "a@example.org"}
@@ -312,6 +311,14 @@ def test_what_is_no_address_reaches_no_server(bench: Bench, address: str, place:
         bench.send(message(headers=headers, **{place: given}))
     assert bench.server.ledger == []
     assert not {"RCPT", "DATA", "BDAT"} & set(bench.server.verbs())
+
+
+@pytest.mark.parametrize("bench", ["ours"], indirect=True)
+def test_an_address_without_a_domain_reaches_no_server(bench: Bench) -> None:
+    # Django 6.0 sees no mistake in it, and on Python 3.12 the parser that it uses fails.
+    with pytest.raises(ValueError, match="name@domain"):
+        bench.send(message(bcc=["to@"]))
+    assert bench.server.ledger == []
 
 
 def test_a_line_break_in_the_subject_reaches_no_server(bench: Bench) -> None:
@@ -462,8 +469,8 @@ def test_a_subclass_may_set_a_default(bench: Bench) -> None:
     assert backend.send_messages([message()]) == 1
 
 
-@pytest.mark.skipif(HAS_MAILERS, reason="EMAIL_* is deprecated on this Django")
-def test_email_settings_count_and_options_win(bench: Bench, settings: Any) -> None:
+# EMAIL_* is deprecated where there is MAILERS.
+def _email_settings_count_and_options_win(bench: Bench, settings: Any) -> None:
     settings.EMAIL_HOST = "settings.example.org"
     settings.EMAIL_PORT = 2526
     settings.EMAIL_HOST_USER = "setting@example.org"
@@ -479,12 +486,17 @@ def test_email_settings_count_and_options_win(bench: Bench, settings: Any) -> No
     assert (other.username, other.password, other.use_tls, other.timeout) == ("", "", False, 9)
 
 
-@pytest.mark.skipif(not HAS_MAILERS, reason="MAILERS came with Django 6.1")
 @pytest.mark.parametrize(
     ("options", "port"), [({}, 25), ({"use_tls": True}, 587), ({"use_ssl": True}, 465)]
 )
-def test_the_port_follows_the_kind_of_tls(bench: Bench, options: dict[str, Any], port: int) -> None:
+def _the_port_follows_the_kind_of_tls(bench: Bench, options: dict[str, Any], port: int) -> None:
     assert bench.backend(port=None, **options).port == port
+
+
+if HAS_MAILERS:
+    test_the_port_follows_the_kind_of_tls = _the_port_follows_the_kind_of_tls
+else:
+    test_email_settings_count_and_options_win = _email_settings_count_and_options_win
 
 
 @LOSES_A_SOCKET

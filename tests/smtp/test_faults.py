@@ -565,7 +565,9 @@ _FAULTS = st.builds(
     reply=st.none()
     | st.sampled_from(
         [f"{code} {code[0]}.0.0 x" for code in "220 250 354 421 450 500 502 550 554".split()]
-        + ["250 a\r\n250 b", "250-a\r\n550 b", "25", "garbage", "250-open", "999 x"]
+        # One answer too many is not among them: where it comes late, nobody can tell in BDAT mode
+        # (docs/smtp-performance.md). `test_one_answer_too_many` has what can be told.
+        + ["250-a\r\n550 b", "25", "garbage", "250-open", "999 x"]
     ),
     close=st.booleans(),
     nth=st.integers(1, 3),

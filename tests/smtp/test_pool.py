@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -264,6 +265,119 @@ def test_replaces_a_worn_connection_before_anybody_needs_it() -> None:
         assert not old.is_open
         assert fresh.is_open
         kept.discard(fresh)
+
+
+def test_a_mail_is_sent_while_its_connection_is_being_replaced() -> None:
+    """The worn connection stays in use until the fresh one is ready."""
+    opened = threading.Semaphore(1)
+    opening, go_on = threading.Event(), threading.Event()
+
+    def slow_second_time(peer: Peer) -> None:
+        if not opened.acquire(blocking=False):
+            opening.set()
+            go_on.wait(10)
+        serve()(peer)
+
+    with scripted_threads(slow_second_time) as port:
+        config = config_for(port, max_age=0.000001, pool_size=1)
+        kept = pool_for(config)
+        old = kept.borrow(Deadline(10))
+        kept.give_back(old)
+        keeper = threading.Thread(target=kept.maintain)
+        keeper.start()
+        assert opening.wait(10)
+        borrowed = kept.borrow(Deadline(10))
+        assert borrowed is old
+        go_on.set()
+        keeper.join(10)
+        kept.give_back(borrowed)
+        assert kept.borrow(Deadline(10)) is old
+        kept.discard(old)
+
+
+def test_no_place_is_lost_to_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted_threads(serve()) as port:
+        config = config_for(port, pool_size=1)
+        assert send(config)
+
+        def interrupted(self: object, *args: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(dialogue.Connection, "transact", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                send(config)
+        started = time.monotonic()
+        assert send(config)
+        assert time.monotonic() - started < pool.LONGEST_WAIT
+
+
+def test_the_keeper_outlives_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = threading.Semaphore(0)
+
+    def broken(self: object) -> None:
+        calls.release()
+        raise RuntimeError
+
+    monkeypatch.setattr(pool, "KEEPER_INTERVAL", 0.01)
+    with scripted_threads(serve()) as port, monkeypatch.context() as patched:
+        patched.setattr(Pool, "maintain", broken)
+        assert send(config_for(port))
+        for _ in range(3):
+            assert calls.acquire(timeout=10)
+    assert "email.pool_keeper_error" in caplog.text
+
+
+@pytest.mark.parametrize("reply", [b"421 4.3.2 bye\r\n", b"500 5.5.1 what\r\n"])
+def test_a_connection_that_cannot_be_reset_is_replaced_before_anything_is_in_doubt(
+    reply: bytes,
+) -> None:
+    def refuses_reset(peer: Peer) -> None:
+        serve(*PIPELINED, mails=1, answer=b"550 5.7.1 no\r\n")(peer)
+        assert peer.read() == "RSET"
+        peer.say(reply)
+        peer.read()
+
+    with scripted(refuses_reset, serve(*PIPELINED)) as server:
+        config = config_for(server.port)
+        assert not send(config)
+        assert send(config)
+        assert len(server.peers) == 2
+        assert len(server.peers[0].contents) == 1
+
+
+@pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
+def test_a_refusal_is_never_in_doubt(refused: str) -> None:
+    def refuse_and_hang_up(peer: Peer) -> None:
+        peer.say(b"220 hello\r\n")
+        peer.read()
+        peer.say(b"250-hello\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+        while not (line := peer.read()).startswith("BDAT"):
+            said = b"550 5.1.1 no\r\n" if line.startswith(refused) else b"250 ok\r\n"
+            peer.say(said if refused == "RCPT" or line.startswith("MAIL") else b"503 no\r\n")
+
+    with scripted(refuse_and_hang_up) as server:
+        result = send(config_for(server.port))
+    assert not result.unknown
+    assert result.error_code == "recipient_refused"
+
+
+def test_an_answer_about_an_address_is_none_to_the_content() -> None:
+    def out_of_step(peer: Peer) -> None:
+        peer.say(b"220 hello\r\n")
+        peer.read()
+        peer.say(b"250-hello\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+        while not (line := peer.read()).startswith("BDAT"):
+            pass
+        peer.octets(int(line.split()[1]))
+        peer.say(b"250 2.1.0 ok\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n")
+        peer.read()
+
+    with scripted(out_of_step) as server:
+        result = send(config_for(server.port))
+    assert result.unknown
 
 
 def test_closes_spare_connections_and_keeps_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from django_authmail.outcomes import ErrorCode, Reason, Reply, Retry
@@ -142,3 +144,11 @@ def test_what_is_no_reply_is_refused(lines: list[bytes]) -> None:
 
 def test_reasons_are_distinct_words() -> None:
     assert len({str(reason) for reason in Reason}) == len(Reason)
+
+
+def test_a_hostile_reply_costs_no_more_than_another() -> None:
+    started = time.monotonic()
+    parse_reply([b"550 " + b"a" * 1_000_000])
+    parse_reply([b"550-" + b"a@" * 500_000, b"550 end"])
+    # Quadratic, it would be minutes, and no other thread would run meanwhile.
+    assert time.monotonic() - started < 2

@@ -206,6 +206,10 @@ def flood(peer: Peer) -> None:
     peer.say(b"220 " + b"x" * 1_000_000)
 
 
+def long_line(peer: Peer) -> None:
+    peer.say(b"220 " + b"a" * 60_000 + b"\r\n")
+
+
 def hang_up_at_once(peer: Peer) -> None:
     peer.say(b"")
 
@@ -232,6 +236,7 @@ def injects_before_tls(peer: Peer) -> None:
         (trickle_lines, "smtp_timeout", "smtp_timeout"),
         (garbage, "smtp_connection", "connection_lost"),
         (flood, "smtp_connection", "connection_lost"),
+        (long_line, "smtp_connection", "connection_lost"),
         (hang_up_at_once, "smtp_connection", "connection_lost"),
         (closing, "smtp_transient", "server_busy"),
     ],
