@@ -1,0 +1,55 @@
+"""What `manage.py check` says about a project's settings before the first mail fails.
+
+Ids are public: never reused, each with one test. No check opens a connection or runs a query.
+
+    E001  a setting of the wrong type or range      W001  an AUTHMAIL_* name that does not exist
+    E002  no usable From address                    W002  a short API key
+    E003  a line break in the From address          W003  a password without TLS, allowed by name
+    E004  a mailer without a host                   W004  a port that does not fit the TLS mode
+    E005  both TLS modes                            W005  metrics without prometheus-client
+    E006  a password without TLS                    W006  no beat entry for the sweep
+    E007  a user without a password, or the reverse
+    E008  a carrier that cannot carry queued mail
+    E009  AUTHMAIL_CELERY without celery, or without what its broker needs
+    E010  USE_TZ = False
+    E011  AUTHMAIL_CELERY without a broker
+    E012  a certificate file that cannot be read
+    E013  an option of a mailer that does not exist
+    E014  a preset that does not exist
+
+With --deploy:
+
+    E101  a short API key                           W102  metrics for everybody
+    E104  mails go to a folder, not to a server     W103  the SMTP dialogue is logged
+    E105  webhooks may reach this machine           W106  the API's docs are open
+    E108  a broker that loses tasks                 W107  a cache of each process's own
+                                                    W109  SQLite without transaction_mode IMMEDIATE
+"""
+
+from __future__ import annotations
+
+from django.core import checks
+
+from django_authmail.checks.accounts import check_carrier, check_files, check_mailers
+from django_authmail.checks.deploy import check_deployed_services, check_deployed_settings
+from django_authmail.checks.found import TAG
+from django_authmail.checks.queues import check_celery
+from django_authmail.checks.settings import check_requirements, check_sender, check_settings
+
+__all__ = ["TAG", "register"]
+
+
+def register() -> None:
+    """Register every check with Django."""
+    for check in (
+        check_settings,
+        check_sender,
+        check_mailers,
+        check_files,
+        check_carrier,
+        check_celery,
+        check_requirements,
+    ):
+        checks.register(check, TAG)
+    for check in (check_deployed_settings, check_deployed_services):
+        checks.register(check, TAG, checks.Tags.security, deploy=True)

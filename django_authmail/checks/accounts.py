@@ -1,0 +1,193 @@
+"""Checks of the mail accounts: hosts, TLS, logins, options, files, and what can carry."""
+
+from __future__ import annotations
+
+import inspect
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
+from django.utils.module_loading import import_string
+
+from django_authmail import mailers
+from django_authmail.checks.found import Apps, Found, new_error, new_warning
+from django_authmail.conf import Conf, conf
+from django_authmail.smtp import EmailBackend
+from django_authmail.smtp.presets import preset
+
+_EMAIL_NAMES = {
+    "host": "EMAIL_HOST",
+    "port": "EMAIL_PORT",
+    "username": "EMAIL_HOST_USER",
+    "password": "EMAIL_HOST_PASSWORD",
+    "use_tls": "EMAIL_USE_TLS",
+    "use_ssl": "EMAIL_USE_SSL",
+}
+
+
+def check_mailers(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look at the options of each SMTP account that this package sends by."""
+    return [message for alias, given in smtp_mailers() for message in _mailer(alias, given)]
+
+
+def check_files(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look whether the certificate files that the settings name can be read."""
+    found: Found = []
+    for where, path, is_authority in _certificate_files():
+        if problem := _file_problem(path, is_authority=is_authority):
+            found.append(
+                new_error(
+                    "E012",
+                    f"{where} is {path!r}, {problem}.",
+                    "Correct the path; the user that this process runs as must be able to read "
+                    "the file. A relative path counts from where the process was started.",
+                )
+            )
+    return found
+
+
+def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether queued mail can leave by the mailer that AUTHMAIL_DELIVER_USING names."""
+    if Conf.deliver_using.problem():
+        return []  # E001 says so
+    problem = mailers.carrier_problem(conf.deliver_using)
+    if problem is None:
+        return []
+    hint = (
+        "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by; give it one with the "
+        f"backend {mailers.OUR_SMTP}."
+    )
+    # It may end in a question: "did you mean …?"
+    return [new_error("E008", problem if problem.endswith("?") else f"{problem}.", hint)]
+
+
+def smtp_mailers() -> Iterator[tuple[str, mailers.MailerOptions]]:
+    """Yield the SMTP accounts that this package sends by: ours, and those that settings name."""
+    for alias in mailers.names():
+        given = mailers.options(alias)
+        # Where there is only EMAIL_*, an outbox delivers by the account that EMAIL_* names.
+        ours = given.backend == mailers.OUR_SMTP or (
+            given.backend == mailers.OUTBOX and conf.mailers is None
+        )
+        named = alias in ("default", conf.deliver_using)
+        if ours or (named and _is_smtp(given.backend)):
+            yield alias, given
+
+
+def _is_smtp(path: str) -> bool:
+    try:
+        backend = import_string(path)
+    except ImportError:
+        return False  # E008 or Django itself says so
+    return inspect.isclass(backend) and issubclass(backend, DjangoSMTP)
+
+
+def _certificate_files() -> Iterator[tuple[str, str, bool]]:
+    """Yield where each file is named, its path, and whether it holds authorities."""
+    if not Conf.smtp_ca_file.problem() and conf.smtp_ca_file:
+        yield Conf.smtp_ca_file.name, conf.smtp_ca_file, True
+    for alias, given in smtp_mailers():
+        for option in ("ca_file", "ssl_certfile", "ssl_keyfile"):
+            if path := given.options.get(option):
+                yield f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]', str(path), option == "ca_file"
+
+
+def _file_problem(path: str, *, is_authority: bool) -> str | None:
+    try:
+        with open(path, "rb"):
+            pass
+        if is_authority:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        return "which holds no certificate in PEM form"
+    except OSError as error:
+        return f"which cannot be read: {error.strerror}"
+    return None
+
+
+def _mailer(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
+    if _is_ours(given.backend):
+        for name, near in EmailBackend.unknown_options(given.options).items():
+            where = f'MAILERS[{alias!r}]["OPTIONS"]["{name}"]'
+            meant = f"Did you mean {near!r}?" if near else "Remove it."
+            yield new_error("E013", f"{where} is no option of {mailers.OUR_SMTP}.", meant)
+        try:
+            given = _with_preset(given)
+        except ImproperlyConfigured as error:
+            where = f'MAILERS[{alias!r}]["OPTIONS"]["preset"]'
+            yield new_error("E014", f"{where}: {error}.", "docs/smtp-presets.md describes them.")
+            return
+    yield from _account(alias, given)
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        backend = import_string(path)
+    except ImportError:
+        return False
+    return inspect.isclass(backend) and issubclass(backend, EmailBackend)
+
+
+def _with_preset(given: mailers.MailerOptions) -> mailers.MailerOptions:
+    """Return the options with what their preset fills in."""
+    name = given.options.get("preset")
+    if not name:
+        return given
+    filled = preset(str(name)).options(given.options)
+    return replace(
+        given,
+        host=filled["host"] or "",
+        port=filled["port"],
+        user=given.user or filled.get("user", ""),
+        use_tls=bool(filled["use_tls"]),
+        use_ssl=bool(filled["use_ssl"]),
+    )
+
+
+def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
+    host, user, password = (_place(alias, o) for o in ("host", "username", "password"))
+    use_tls, use_ssl = (_place(alias, o) for o in ("use_tls", "use_ssl"))
+    modes = f"{use_tls} (STARTTLS, port 587) or {use_ssl} (TLS from the start, port 465)"
+    if not given.host:
+        yield new_error("E004", f"{host} is empty: there is no server to send by.", f"Set {host}.")
+    if given.use_tls and given.use_ssl:
+        yield new_error(
+            "E005", f"{use_tls} and {use_ssl} exclude each other.", f"Set one of them: {modes}."
+        )
+    by_token = bool(given.options.get("oauth")) and bool(given.user)
+    if bool(given.user) != bool(given.password) and not by_token:
+        there, missing = (user, password) if given.user else (password, user)
+        yield new_error(
+            "E007",
+            f"{there} is set and {missing} is not: nobody can log in with that.",
+            f"Set {missing}, or remove {there} to send without login.",
+        )
+    elif given.user and not (given.use_tls or given.use_ssl):
+        allowed = given.options.get("allow_cleartext_auth", conf.smtp_allow_cleartext_auth)
+        problem = f"{password} would cross the network readable: neither TLS mode is on."
+        if allowed:
+            hint = f"Set {modes}, unless the whole way to the server is your own."
+            yield new_warning("W003", problem, hint)
+        else:
+            yield new_error("E006", problem, f"Set {modes}.")
+    other = {465: use_ssl, 587: use_tls}.get(given.port or 0)
+    fits = {465: not given.use_tls, 587: not given.use_ssl}.get(given.port or 0, True)
+    if not fits:
+        port = _place(alias, "port")
+        yield new_warning(
+            "W004",
+            f"{port} is {given.port}, which does not fit the TLS mode: connecting would hang or "
+            "fail.",
+            f"With port {given.port}, set {other}.",
+        )
+
+
+def _place(alias: str, option: str) -> str:
+    """Return what the person who fixes it has to look for."""
+    if conf.mailers is None:
+        return _EMAIL_NAMES[option]
+    return f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]'

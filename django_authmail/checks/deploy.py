@@ -1,0 +1,120 @@
+"""Checks of what is a risk in production alone (`check --deploy`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.db import connections, router
+
+from django_authmail import tasks
+from django_authmail.checks.accounts import smtp_mailers
+from django_authmail.checks.found import Apps, Found, new_error, new_warning
+from django_authmail.checks.queues import _WITHOUT_BROKER
+from django_authmail.checks.settings import SHORT_KEY, SHORT_KEY_HINT, has_short_key
+from django_authmail.conf import Conf, conf
+from django_authmail.models import Message
+
+_OWN_CACHES = (
+    "django.core.cache.backends.locmem.LocMemCache",
+    "django.core.cache.backends.dummy.DummyCache",
+)
+
+
+def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look for settings that are for development and tests."""
+    found: Found = []
+    if has_short_key():
+        found.append(new_error("E101", SHORT_KEY, SHORT_KEY_HINT))
+    if conf.metrics_enabled and not conf.metrics_require_auth:
+        found.append(
+            new_warning(
+                "W102",
+                "/metrics answers everybody: volumes and failures are readable without a key.",
+                "Set AUTHMAIL_METRICS_REQUIRE_AUTH = True, or keep the path off the internet.",
+            )
+        )
+    for where in _where_set("smtp_debug", "debug"):
+        found.append(
+            new_warning(
+                "W103",
+                f"{where} is on: the SMTP dialogue, with the addresses in it, goes to the logs.",
+                f"Set {where} to False.",
+            )
+        )
+    for where in _where_set("capture_dir", "capture_dir"):
+        found.append(
+            new_error(
+                "E104",
+                f"{where} is set: mails are written into a folder, and none is sent.",
+                f"Remove {where}; it is for tests.",
+            )
+        )
+    if conf.webhook_allow_loopback:
+        found.append(
+            new_error(
+                "E105",
+                "AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK is True: whoever has an API key can make this "
+                "server send requests to itself and to its private network.",
+                "Remove AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK; it is for tests.",
+            )
+        )
+    if conf.api_docs:
+        found.append(
+            new_warning(
+                "W106",
+                "/docs and /openapi.json are open to everybody.",
+                "Set AUTHMAIL_API_DOCS = False if the API is reachable from the internet; silence "
+                "this check if the docs are meant to be public.",
+            )
+        )
+    return found
+
+
+def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look at the cache, the broker and the database that the project names."""
+    found: Found = []
+    backend = caches.settings.get(DEFAULT_CACHE_ALIAS, {}).get("BACKEND", "")
+    if backend in _OWN_CACHES:
+        found.append(
+            new_warning(
+                "W107",
+                f"The default cache is {backend.rpartition('.')[2]}, which each process has for "
+                "itself: limits count once for every process.",
+                "Use a cache that processes share: Redis or Memcached.",
+            )
+        )
+    # The rest of the URL may hold a password.
+    scheme = (tasks.broker_url() or "").partition("://")[0] if conf.celery else ""
+    if scheme in ("filesystem", "memory"):
+        found.append(
+            new_error(
+                "E108",
+                f"The Celery broker is {scheme}://, which loses tasks when a worker stops, or "
+                "never passes them to another process.",
+                f"Use Redis or RabbitMQ. {_WITHOUT_BROKER}",
+            )
+        )
+    alias = router.db_for_write(Message)
+    database = connections[alias]
+    mode = str(database.settings_dict["OPTIONS"].get("transaction_mode") or "DEFERRED").upper()
+    if database.vendor == "sqlite" and mode == "DEFERRED":
+        found.append(
+            new_warning(
+                "W109",
+                f"The database {alias!r} is SQLite without transaction_mode IMMEDIATE: two workers "
+                'that write at once get "database is locked".',
+                f'Set DATABASES[{alias!r}]["OPTIONS"]["transaction_mode"] = "IMMEDIATE".',
+            )
+        )
+    return found
+
+
+def _where_set(setting: str, option: str) -> Iterator[str]:
+    """Yield the places where an option of our SMTP backend is on: the setting, then MAILERS."""
+    if getattr(conf, setting):
+        yield getattr(Conf, setting).name
+    for alias, given in smtp_mailers():
+        if given.options.get(option):
+            yield f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]'

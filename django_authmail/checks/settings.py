@@ -1,0 +1,93 @@
+"""Checks of the settings one by one: types, names, sender, key, requirements."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from django_authmail.checks.found import Apps, Found, new_error, new_warning
+from django_authmail.conf import PREFIX, Conf, conf
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.extras import installed
+from django_authmail.guards import envelope_address, safe_header
+
+#: Contract, section 4. 32 characters of hex are 128 bits.
+MIN_KEY_LENGTH = 32
+
+
+# Django's default, which no mail server on the internet accepts.
+_DJANGO_FROM = "webmaster@localhost"
+
+
+SHORT_KEY = f"AUTHMAIL_API_KEY has less than {MIN_KEY_LENGTH} characters: it can be guessed."
+
+
+SHORT_KEY_HINT = (
+    "Make one with: python -c 'import secrets; print(secrets.token_hex(32))'. Or leave it empty "
+    "and use keys of `manage.py authmail_key create`."
+)
+
+
+def check_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look at each AUTHMAIL_* setting by itself, and at USE_TZ."""
+    found: Found = []
+    known = [setting.name for setting in conf.all()]
+    for name in conf.unknown_names():
+        # Compared without the prefix, which would make any two names look alike.
+        near = get_close_matches(
+            name.removeprefix(PREFIX), [n.removeprefix(PREFIX) for n in known], n=1
+        )
+        meant = f"Did you mean {PREFIX}{near[0]}?" if near else "Remove it."
+        found.append(new_warning("W001", f"There is no setting {name}; it has no effect.", meant))
+    for setting in conf.all():
+        if problem := setting.problem():
+            hint = f"Correct it, or remove it to get the default, {setting.default!r}."
+            found.append(new_error("E001", f"{setting.name} {problem}.", hint))
+    if has_short_key():
+        found.append(new_warning("W002", SHORT_KEY, SHORT_KEY_HINT))
+    if not conf.use_tz:
+        found.append(
+            new_error(
+                "E010",
+                "USE_TZ is False: due times and leases would be compared with local times.",
+                "Set USE_TZ = True. Pages may still show local time, by TIME_ZONE.",
+            )
+        )
+    return found
+
+
+def check_sender(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look at DEFAULT_FROM_EMAIL, which every mail of this package is from."""
+    hint = 'Set DEFAULT_FROM_EMAIL = "Your service <no-reply@your-domain.example>".'
+    address = conf.default_from_email
+    try:
+        safe_header(address, "DEFAULT_FROM_EMAIL")
+    except UnsafeHeader as error:
+        return [new_error("E003", f"{error}.", f"It is one line. {hint}")]
+    if address == _DJANGO_FROM:
+        problem = f"DEFAULT_FROM_EMAIL is not set: mails would be from {_DJANGO_FROM}."
+        return [new_error("E002", problem, hint)]
+    try:
+        envelope_address(address, "DEFAULT_FROM_EMAIL")
+    except InvalidAddress as error:
+        return [new_error("E002", f"{error}.", hint)]
+    return []
+
+
+def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether what the settings switch on is installed."""
+    found: Found = []
+    if conf.metrics_enabled and not installed("prometheus_client"):
+        found.append(
+            new_warning(
+                "W005",
+                "AUTHMAIL_METRICS_ENABLED is True and prometheus-client is not installed: "
+                "/metrics answers 404.",
+                "Run: pip install 'django-authmail[metrics]'.",
+            )
+        )
+    return found
+
+
+def has_short_key() -> bool:
+    return not Conf.api_key.problem() and 0 < len(conf.api_key) < MIN_KEY_LENGTH
