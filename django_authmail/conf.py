@@ -154,6 +154,11 @@ class Conf:
         return str(settings.DEFAULT_FROM_EMAIL)
 
     @property
+    def is_configured(self) -> bool:
+        """Whether there are settings at all: the SMTP core does without."""
+        return bool(settings.configured)
+
+    @property
     def default_charset(self) -> str:
         return str(settings.DEFAULT_CHARSET)
 

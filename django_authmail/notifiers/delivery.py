@@ -13,6 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers.errors import without_frames
 from django_authmail.outcomes import ErrorCode, Failure, Queued, Reason, Retry, SendResult
+from django_authmail.staging import HEADER, override_recipients
 
 # What EmailMessage.message() writes itself from its own attributes.
 _DJANGO_WRITES = {"from", "to", "cc", "reply-to", "subject", "mime-version"}
@@ -62,16 +63,21 @@ def django_message(message: AuthMessage) -> EmailMultiAlternatives:
         for name, value in on_the_wire.items()
         if name.lower() not in _DJANGO_WRITES and not name.lower().startswith("content-t")
     }
+    override = override_recipients()
+    if override:
+        headers[HEADER] = ", ".join(message.envelope.recipients)
     mail = EmailMultiAlternatives(
         subject=message.subject,
         body=message.text_body,
         from_email=message.from_email,
-        to=message.to,
-        cc=message.cc,
-        bcc=message.bcc,
+        to=override or message.to,
+        cc=() if override else message.cc,
+        bcc=() if override else message.bcc,
         reply_to=message.reply_to,
         headers=headers,
     )
     if message.html_body:
         mail.attach_alternative(message.html_body, "text/html")
+    for attachment in message.attachments:
+        mail.attach(attachment.filename, attachment.content, attachment.content_type)
     return mail

@@ -28,7 +28,6 @@ from django_authmail.smtp.plain import built
 from django_authmail.smtp.pool import pool_for
 from django_authmail.smtp.presets import preset
 from django_authmail.smtp.sender import SmtpSender, refused_here
-from django_authmail.smtp.staging import deliver_as_configured
 from django_authmail.smtp.wire import Deadline
 
 # What Django's SMTP backend takes, and what this one adds.
@@ -160,12 +159,9 @@ class EmailBackend(DjangoEmailBackend):
         deadline_seconds: float | None = None,
     ) -> SendResult:
         """Hand over finished bytes; the result says what the server said. Raises nothing for it."""
-        sender = SmtpSender(self.config)
-
-        def deliver(envelope: Envelope, content: bytes) -> SendResult:
-            return sender.deliver(envelope, content, message_id, deadline_seconds=deadline_seconds)
-
-        return deliver_as_configured(envelope, content, deliver)
+        return SmtpSender(self.config).deliver(
+            envelope, content, message_id, deadline_seconds=deadline_seconds
+        )
 
     def deliver_message(self, message: AuthMessage) -> SendResult:
         """Hand over one of our own messages now, if it is done while its content is of use."""

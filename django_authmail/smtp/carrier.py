@@ -16,7 +16,7 @@ from django_authmail.message import Envelope
 from django_authmail.metrics import sending
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.smtp.errors import failure_of
-from django_authmail.smtp.staging import deliver_as_configured
+from django_authmail.staging import deliver_as_configured
 
 
 def deliver(

@@ -23,6 +23,7 @@ from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure
 from django_authmail.smtp.pool import pool_for
 from django_authmail.smtp.wire import Deadline
+from django_authmail.staging import deliver_as_configured
 
 
 class SmtpSender:
@@ -96,6 +97,15 @@ class SmtpSender:
         configuration's.
         """
         seconds = self.config.deadline if deadline_seconds is None else deadline_seconds
+
+        def deliver(envelope: Envelope, content: bytes) -> SendResult:
+            return self._deliver(envelope, content, message_id, seconds)
+
+        return deliver_as_configured(envelope, content, deliver)
+
+    def _deliver(
+        self, envelope: Envelope, content: bytes, message_id: str, seconds: float
+    ) -> SendResult:
         number = 1
         while True:
             result = attempt(self.config, envelope, content, message_id, seconds)

@@ -7,8 +7,10 @@ from django.core import mail
 from django.core.mail import send_mail
 
 from django_authmail import OTPNotifier, dispatch
+from django_authmail.smtp import SmtpSender
 from tests import smtp_server as servers
 from tests.outbox.factories import auth_message
+from tests.smtp.test_sender import config_for
 
 TEAM = ["qa@example.com", "dev@example.com"]
 
@@ -55,3 +57,16 @@ def test_django_s_own_backends_as_carriers_do_too() -> None:
     dispatch.send_now(auth_message())
     [sent] = mail.outbox
     assert sent.recipients() == TEAM
+
+
+def test_a_notifier_over_another_s_backend_does_too() -> None:
+    # Django's runner has put locmem in place of the mailer: a backend that is not ours.
+    OTPNotifier().send("hong@example.com", user_name="", code="482901")
+    [sent] = mail.outbox
+    assert sent.recipients() == TEAM
+    assert sent.message()["X-Authmail-Original-To"] == "hong@example.com"
+
+
+def test_the_core_used_by_itself_in_a_project_does_too(smtp_server: servers.SmtpServer) -> None:
+    assert SmtpSender(config_for(smtp_server)).send("hong@example.com", "s", "<p>x</p>")
+    assert smtp_server.mails[0].recipients == TEAM
