@@ -140,7 +140,12 @@ class _Publisher:
         self._drop_connection()
 
     def _mark_down(self, id: uuid.UUID, why: str) -> None:
-        self._down_until = time.monotonic() + BROKER_PAUSE
+        now = time.monotonic()
+        # The caller that gave up waiting has said so already, when the error comes at last.
+        is_known = now < self._down_until
+        self._down_until = now + BROKER_PAUSE
+        if is_known:
+            return
         logger.warning("email.broker_down id=%s why=%s pause_s=%s", id, why, BROKER_PAUSE)
 
     def _drop_connection(self) -> None:
