@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from base64 import b64decode
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
@@ -197,7 +198,11 @@ def test_a_parser_finds_exactly_what_was_given(message: AuthMessage) -> None:
 def test_the_content_is_that_of_djangos_own_message(message: AuthMessage) -> None:
     ours, theirs = parse(message.as_bytes()), by_django(message)
     for field in ("From", "To", "Cc", "Reply-To"):
-        assert mailboxes_of(ours[field]) == mailboxes_of(theirs[field]), field
+        found, by_them = mailboxes_of(ours[field]), mailboxes_of(theirs[field])
+        # The email package of Python 3.12.1 loses mailboxes behind one that is longer than a line.
+        # (That ours has all that were given is a test of its own.)
+        assert found[: len(by_them)] == by_them, field
+        assert len(found) == len(by_them) or sys.version_info < (3, 13), field
     for field in ("Subject", "Date", "Message-ID"):
         # Django loses blanks at the start of a subject and beside encoded words.
         assert str(ours[field]).split() == str(theirs[field]).split(), field
