@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from django.core import mail
+from hypothesis import settings as settings_profile
 from pytest_django.fixtures import Settings
 
 from django_authmail import tasks
@@ -17,6 +19,11 @@ from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
 from tests.services import require_service
 from tests.workers import Broker, UseBroker
+
+# No test depends on time, and what lands is decided by the same examples each time; people, and
+# CI=… unset, search on.
+settings_profile.register_profile("authmail", deadline=None, derandomize="CI" in os.environ)
+settings_profile.load_profile("authmail")
 
 OUR_BACKEND = "django_authmail.smtp.EmailBackend"
 

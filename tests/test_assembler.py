@@ -201,8 +201,8 @@ def test_the_content_is_that_of_djangos_own_message(message: AuthMessage) -> Non
         found, by_them = mailboxes_of(ours[field]), mailboxes_of(theirs[field])
         # The email package of Python 3.12.1 loses mailboxes behind one that is longer than a line.
         # (That ours has all that were given is a test of its own.)
-        assert found[: len(by_them)] == by_them, field
-        assert len(found) == len(by_them) or sys.version_info < (3, 13), field
+        assert set(by_them) <= set(found), field
+        assert found == by_them or sys.version_info < (3, 13), field
     for field in ("Subject", "Date", "Message-ID"):
         # Django loses blanks at the start of a subject and beside encoded words.
         assert str(ours[field]).split() == str(theirs[field]).split(), field
