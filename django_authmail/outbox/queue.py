@@ -52,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 #: Due rows read beyond those wanted, where the database cannot pass over what others are taking.
 SPARE_CANDIDATES = 8
+#: Times that a worker looks again when what was due gave it nothing to do.
+MOST_PASSED_OVER = 50
 #: Messages that lose their use within this are tried again in seconds rather than minutes.
 URGENT = timedelta(hours=1)
 
@@ -105,7 +107,7 @@ def claim_due(limit: int) -> list[Claim]:
     """Claim up to `limit` due messages, the longest due first."""
     using = router.db_for_write(Message)
 
-    def take() -> list[Claim]:
+    def take() -> tuple[list[Claim], bool]:
         due = Message.objects.using(using).filter(due_at__lte=db_now(using)).order_by("due_at")
         if connections[using].features.has_select_for_update_skip_locked:
             # Workers pass each other instead of queueing for the same row.
@@ -114,12 +116,20 @@ def claim_due(limit: int) -> list[Claim]:
             # Those that others take first are passed over; a few more are read for them.
             rows_ = due[: limit + SPARE_CANDIDATES]
         taken: list[Claim] = []
+        seen = False
         for row in rows_:
+            seen = True
             if len(taken) < limit and (claim := _take(row, using)) is not None:
                 taken.append(claim)
-        return taken
+        return taken, seen
 
-    return retried(take, using=using)
+    # Rows that were due and gave no claim (broken ones, which are ended, or ones that others took)
+    # must not look like an empty queue to a worker that asks for one.
+    for _ in range(MOST_PASSED_OVER):
+        taken, seen = retried(take, using=using)
+        if taken or not seen:
+            return taken
+    return []
 
 
 def settle(
