@@ -13,7 +13,7 @@ from django_authmail.outcomes import SendResult
 from django_authmail.smtp import SmtpConfig, SmtpSender, dialogue, pool
 from django_authmail.smtp.pool import Pool, pool_for
 from django_authmail.smtp.wire import Deadline
-from tests.smtp.scripted import Peer, Script, scripted
+from tests.smtp.scripted import Hangup, Peer, Script, scripted
 
 CONTENT = b"Subject: s\r\n\r\n.text\r\n"
 
@@ -452,7 +452,7 @@ def scripted_threads(script: Script) -> Any:
                 threading.Thread(target=run, args=(peer,), daemon=True).start()
 
         def run(peer: Peer) -> None:
-            with peer.sock, contextlib.suppress(Exception):
+            with peer.sock, contextlib.suppress(Hangup, OSError):
                 script(peer)
 
         thread = threading.Thread(target=accept, daemon=True)
