@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,8 @@ MESSAGE_SIZE_LIMIT = 1_048_576
 PACKAGES = ("postfix", "dovecot-core")
 
 _START_SECONDS = 30.0
+
+_SMTPD_LINE = re.compile(r"smtpd\[(\d+)\]: (?:(connect from)|([0-9A-F]+): client=)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,23 @@ class Postfix:
                     f"{len(wanted - found.keys())} mails did not arrive:\n{self.log()[-3000:]}"
                 )
             time.sleep(0.05)  # Postfix tells nobody when it has delivered
+
+    def sessions(self, queue_ids: set[str], seconds: float = 30) -> int:
+        """Wait until the log has each mail, and return how many connections carried them."""
+        end = time.monotonic() + seconds
+        while True:
+            latest: dict[str, int] = {}  # the session of each process: it serves one at a time
+            carrying: dict[str, tuple[str, int]] = {}
+            for process, connected, queue_id in _SMTPD_LINE.findall(self.log()):
+                if connected:
+                    latest[process] = latest.get(process, 0) + 1
+                elif queue_id in queue_ids:
+                    carrying[queue_id] = (process, latest[process])
+            if carrying.keys() == queue_ids:
+                return len(set(carrying.values()))
+            if time.monotonic() > end:
+                raise AssertionError(f"{len(queue_ids - carrying.keys())} mails not in the log")
+            time.sleep(0.05)  # the log is written by a process of its own, a little later
 
     def log(self) -> str:
         path = self.folder / "postfix.log"
