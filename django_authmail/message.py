@@ -57,8 +57,17 @@ class OnUnknown(StrEnum):
 
     #: Send it once more, with the same Message-ID and content, while it is still valid.
     RESEND = "resend"
-    #: Leave it: a duplicate would be worse than a loss.
-    STOP = "stop"
+    #: Keep it until a person has decided: a duplicate would be worse than a delay.
+    HOLD = "hold"
+
+
+class Priority(StrEnum):
+    """What is handed over first where mails queue."""
+
+    #: Somebody waits for it: codes, links.
+    HIGH = "high"
+    #: Receipts, notices: a batch of them never delays a code.
+    LOW = "low"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +148,11 @@ class AuthMessage:
     #: How long the content is of use. Past it, the mail is never handed over. None: always.
     expires_in: timedelta | None = None
     on_unknown: OnUnknown = OnUnknown.RESEND
+    priority: Priority = Priority.HIGH
+    #: Whether an older one of the same owner and kind to the same recipient is of no use any more.
+    supersedes: bool = False
+    #: Narrows that to messages with the same key: `login`, `payment-4711`.
+    supersede_key: str = ""
     #: With angle brackets. Fixed here, so that every attempt carries the same one.
     message_id: str = ""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -29,11 +29,23 @@ class State(models.TextChoices):
     FAILED = "failed", _("failed")
     # Too old to be of use before a server took it.
     EXPIRED = "expired", _("expired")
+    # The server may have taken it; nobody can say, and a person is to decide.
+    HELD = "held", _("held")
+    # A newer one of its kind took its place while it was queued.
+    SUPERSEDED = "superseded", _("superseded")
     # The server may have taken it; nobody can say.
     UNKNOWN = "unknown", _("unknown")
 
 
-OPEN_STATES = (State.QUEUED, State.SENDING)
+#: What happens to these is not over: their body is there, sealed.
+OPEN_STATES = (State.QUEUED, State.SENDING, State.HELD)
+
+
+class Priority(models.IntegerChoices):
+    """What is handed over first. Numbers, so that an index has them in order."""
+
+    HIGH = 0, _("high")
+    LOW = 1, _("low")
 
 
 class Message(models.Model):
@@ -52,9 +64,17 @@ class Message(models.Model):
     size = models.PositiveIntegerField(_("size in bytes"))
     #: Row id, envelope and MIME bytes, sealed as one value; NULL when final.
     sealed = models.BinaryField(null=True, editable=False)
-    #: When the row needs a worker: queued, the time to send; sending, the end of its lease;
-    #: NULL when final. The only index that the queue reads.
-    due_at = models.DateTimeField(_("due"), null=True, db_index=True)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), choices=Priority, default=Priority.HIGH
+    )
+    #: When the row needs a worker: queued, the time to send; sending, the end of its lease; held,
+    #: when nobody has decided in time; NULL when final.
+    due_at = models.DateTimeField(_("due"), null=True)
+    #: Keyed hash of owner, kind, recipient and the caller's own key: what a newer message of the
+    #: same hash takes the place of. Empty when final, and for kinds that nothing supersedes.
+    supersede_hash = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    #: Names of the carriers that it may leave by, in their order; empty: AUTHMAIL_DELIVER_USING.
+    deliver_using = models.JSONField(default=list, editable=False)
     #: Token of the worker that has it; NULL unless sending.
     lease = models.UUIDField(null=True, editable=False)
     expires_at = models.DateTimeField(_("valid until"), null=True)
@@ -73,6 +93,10 @@ class Message(models.Model):
     class Meta:
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        indexes = [
+            # The only one that the queue reads: what is final has no due time.
+            models.Index(fields=["priority", "due_at"], name="authmail_message_due"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="authmail_message_open_has_body",
@@ -113,6 +137,8 @@ class Recipient(models.Model):
     message = models.ForeignKey(Message, models.CASCADE, related_name="recipients")
     position = models.PositiveIntegerField()
     masked = models.CharField(_("recipient"), max_length=320)
+    #: The whole address; empty unless AUTHMAIL_STORE_ADDRESSES.
+    address = models.CharField(_("address"), max_length=320, blank=True)
     address_hash = models.CharField(max_length=64, db_index=True)
     folded_hash = models.CharField(max_length=64)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
@@ -168,6 +194,68 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}: {self.result}"
+
+
+class Carrier(models.Model):
+    """What every process knows of one carrier: whether it is paused, or its breaker open."""
+
+    #: The mailer's name in MAILERS; empty: all of them, which only a pause uses.
+    name = models.CharField(_("mailer"), max_length=64, primary_key=True)
+    paused_at = models.DateTimeField(_("paused"), null=True)
+    #: Failures of connection or login in a row; a success makes it 0.
+    failure_count = models.PositiveIntegerField(_("failures in a row"), default=0)
+    #: Until then nothing is handed to it; in the past: one message tries.
+    broken_until = models.DateTimeField(_("breaker open until"), null=True)
+    reason = models.CharField(_("reason"), max_length=48, blank=True)
+
+    class Meta:
+        verbose_name = _("carrier")
+        verbose_name_plural = _("carriers")
+
+    def __str__(self) -> str:
+        return self.name or "*"
+
+
+class Counter(models.Model):
+    """How much of something was used since its window began: quotas, limits for recipients."""
+
+    #: What is counted, such as `quota:gmail:day`. An address is in it as its hash.
+    key = models.CharField(max_length=200, primary_key=True)
+    used = models.PositiveIntegerField(_("used"))
+    #: The window begins with the first use; after its end the row counts from 0 again.
+    ends_at = models.DateTimeField(_("ends"), db_index=True)
+
+    class Meta:
+        verbose_name = _("counter")
+        verbose_name_plural = _("counters")
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Suppression(models.Model):
+    """An address that a server called dead: one owner's, so that no other learns of it."""
+
+    owner = models.CharField(_("owner"), max_length=64)
+    address_hash = models.CharField(max_length=64, db_index=True)
+    masked = models.CharField(_("recipient"), max_length=320)
+    #: The whole address; empty unless AUTHMAIL_STORE_ADDRESSES.
+    address = models.CharField(_("address"), max_length=320, blank=True)
+    reason = models.CharField(_("reason"), max_length=48)
+    created_at = models.DateTimeField(_("created"))
+    ends_at = models.DateTimeField(_("ends"), db_index=True)
+
+    class Meta:
+        verbose_name = _("suppressed address")
+        verbose_name_plural = _("suppressed addresses")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "address_hash"], name="authmail_suppression_of_owner"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.masked} {self.reason}"
 
 
 class ApiKey(models.Model):

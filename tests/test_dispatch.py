@@ -100,7 +100,7 @@ def test_a_lost_answer_is_unknown_where_a_duplicate_would_be_worse(
     smtp_server: servers.SmtpServer,
 ) -> None:
     smtp_server.drop_after_content = 1
-    row = dispatch.send_now(auth_message(on_unknown=OnUnknown.STOP))
+    row = dispatch.send_now(auth_message(on_unknown=OnUnknown.HOLD))
     assert (row.state, row.reason) == ("unknown", "outcome_unknown")
     assert len(smtp_server.mails) == 1
 
@@ -165,7 +165,7 @@ def test_a_bug_in_a_carrier_is_logged_without_what_an_error_tracker_would_collec
     use_mailer: UseMailer, caplog: pytest.LogCaptureFixture
 ) -> None:
     use_mailer({"host": "127.0.0.1"}, backend="tests.test_dispatch.BrokenBackend")
-    row = outbox.submit(auth_message(on_unknown=OnUnknown.STOP))
+    row = outbox.submit(auth_message(on_unknown=OnUnknown.HOLD))
     assert dispatch.dispatch_due() == 1
     row.refresh_from_db()
     # Nobody knows whether the content had left.

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django_authmail.clock import db_now
 from django_authmail.hashes import address_hash, folded_hash, mask
 from django_authmail.message import AuthMessage, Envelope
-from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.models import Attempt, Message, Priority, Recipient, State
 from django_authmail.outbox import body
 from django_authmail.outbox.lease import LEASE_MARGIN, Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, SendResult
@@ -43,6 +43,7 @@ def insert(
         size=len(content),
         expires_at=None if message.expires_in is None else now + message.expires_in,
         on_unknown=message.on_unknown,
+        priority=Priority[message.priority.name],
         created_at=now,
         state=State.QUEUED if lease is None else State.SENDING,
         lease=None if lease is None else uuid.uuid4(),

@@ -255,7 +255,7 @@ def test_an_unknown_outcome_is_sent_again_once() -> None:
 
 
 def test_an_unknown_outcome_of_a_message_that_must_not_come_twice() -> None:
-    claim = submitted(on_unknown=OnUnknown.STOP)
+    claim = submitted(on_unknown=OnUnknown.HOLD)
     assert queue.settle(claim, failed(claim, UNKNOWN), carrier="default").state == "unknown"
 
 
