@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from django.core.validators import RegexValidator
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.text import format_lazy
@@ -15,95 +13,40 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 
+from django_authmail.api.fields import (
+    WHOLE,
+    Address,
+    Addresses,
+    AttachmentForm,
+    Body,
+    Code,
+    HeaderText,
+    Locale,
+    Seconds,
+    Text,
+    unknown_members,
+)
 from django_authmail.api.problems import Fault, Problem
-from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.guards import header_address
+from django_authmail.message import MAX_SUBJECT
 
-# Members of the contract that this version does not have yet: said so, instead of "unknown".
-_NOT_YET = frozenset(("priority", "metadata", "webhook_url", "webhook_secret"))
-
-_LINE_BREAK = re.compile(r"[\r\n\0]")
-# A member's name is the caller's text: shown only if it cannot be an address or a numeric code.
-_HARMLESS_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}", re.ASCII)
-
-MAX_ADDRESS = 320
+# Contract, section 1.
+MAX_RECIPIENTS = 50
+MAX_ATTACHMENTS = 20
 #: A mail takes some seconds, and a person some more.
 MIN_EXPIRES_IN_SECONDS = 30
 #: 7 days: longer than any code should be good for.
 MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
-
-class Text(serializers.CharField):
-    """A string as it is: numbers are refused, white space is kept."""
-
-    default_error_messages = {"invalid": "must be a string"}
-
-    def __init__(self, *, header: bool = False, **options: Any) -> None:
-        super().__init__(trim_whitespace=False, **options)
-        self._header = header
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        if self._header and _LINE_BREAK.search(data):
-            raise serializers.ValidationError(
-                "contains a carriage return, line feed or NUL character", code="crlf_in_header"
-            )
-        return str(data)
+# Members of the contract that this version does not have yet: said so, instead of "unknown".
+_NOT_YET = frozenset(("priority", "metadata", "webhook_url", "webhook_secret"))
 
 
-def one_address(value: str) -> None:
-    """Refuse what no mail can go to, so that it is said together with the body's other faults."""
-    if len(value) > MAX_ADDRESS:
-        return  # said already
-    try:
-        header_address(value, "to")
-    except (InvalidAddress, UnsafeHeader) as error:
-        fault = serializers.ValidationError(str(error), code=error.code)
-    else:
-        return
-    raise fault
+class _Send(serializers.Serializer[Any]):
+    """The members that every endpoint takes that sends."""
 
-
-class Seconds(serializers.IntegerField):
-    """A whole number of seconds; neither "60" nor 60.0 nor true."""
-
-    default_error_messages = {"invalid": "must be a whole number of seconds"}
-
-    def to_internal_value(self, data: Any) -> int:
-        if not isinstance(data, int) or isinstance(data, bool):
-            self.fail("invalid")
-        return int(data)
-
-
-class SendOTP(serializers.Serializer[Any]):
-    """Body of POST /send/otp."""
-
-    to = Text(
-        header=True,
-        max_length=MAX_ADDRESS,
-        validators=[one_address],
-        help_text="The one recipient, as `name@domain` or `Name <name@domain>`.",
-    )
-    user_name = Text(
-        max_length=100, allow_blank=True, help_text="How the mail addresses the recipient."
-    )
-    code = Text(
-        validators=[
-            RegexValidator(
-                r"\A[A-Za-z0-9-]{4,12}\Z", "must be 4 to 12 characters of A-Z, a-z, 0-9 and -"
-            )
-        ],
-        help_text="The one-time code, 4 to 12 characters of A-Z, a-z, 0-9 and `-`. A string, so "
-        "that leading zeros survive.",
-    )
-    locale = Text(
+    locale = Locale(
         required=False,
         allow_null=True,
-        max_length=16,
-        validators=[
-            RegexValidator(r"\A[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z", "must be a language tag")
-        ],
         help_text="Language of the mail, as in `ko` or `en`; the project's by default.",
     )
     expires_in = Seconds(
@@ -111,8 +54,61 @@ class SendOTP(serializers.Serializer[Any]):
         allow_null=True,
         min_value=MIN_EXPIRES_IN_SECONDS,
         max_value=MAX_EXPIRES_IN_SECONDS,
-        help_text="Seconds for which the code is valid. The mail says so and is not sent later.",
+        help_text="Seconds for which the content is valid. The mail is not sent later.",
     )
+
+    def get_fields(self) -> dict[str, Any]:
+        # After those of the endpoint: that is the order in which errors and hints name them.
+        fields = super().get_fields()
+        return fields | {name: fields.pop(name) for name in _Send._declared_fields}
+
+
+class _SendToOne(_Send):
+    to = Address(help_text="The one recipient, as `name@domain` or `Name <name@domain>`.")
+    user_name = Text(
+        max_length=100, allow_blank=True, help_text="How the mail addresses the recipient."
+    )
+
+
+class SendOTP(_SendToOne):
+    """Body of POST /send/otp."""
+
+    code = Code(
+        help_text="The one-time code, 4 to 12 characters of A-Z, a-z, 0-9 and `-`. A string, so "
+        "that leading zeros survive.",
+    )
+
+
+class SendRaw(_Send):
+    """Body of POST /send: a mail that the caller wrote itself. Nothing in it is a template."""
+
+    to = Addresses(allow_empty=False, help_text="One address, or a list.")
+    subject = HeaderText(max_length=MAX_SUBJECT)
+    html_body = Body(help_text="At most 1 MB.")
+    text_body = Body(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="At most 1 MB; made from the HTML by default.",
+    )
+    cc = Addresses(required=False, allow_null=True)
+    bcc = Addresses(required=False, allow_null=True)
+    reply_to = Addresses(required=False, allow_null=True)
+    attachments = serializers.ListField(
+        child=AttachmentForm(),
+        required=False,
+        allow_null=True,
+        max_length=MAX_ATTACHMENTS,
+        help_text=f"At most {MAX_ATTACHMENTS}, within the 10 MB of the whole body.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        count = sum(len(attrs.get(name) or ()) for name in ("to", "cc", "bcc"))
+        if count > MAX_RECIPIENTS:
+            raise serializers.ValidationError(
+                f"to, cc and bcc together have {count} addresses; {MAX_RECIPIENTS} are allowed"
+            )
+        return attrs
 
 
 @sensitive_variables()
@@ -127,39 +123,38 @@ def checked(form: type[serializers.Serializer[Any]], given: dict[str, Any]) -> d
     unknown = [name for name in given if name not in serializer.fields]
     with translation.override("en"):  # details are English, hints are the caller's language
         serializer.is_valid()
-        faults = [*_unknown_faults(unknown), *_faults(serializer.errors)]
-    if faults:
-        codes = {error.code for errors in serializer.errors.values() for error in errors}
-        raise Problem(_code(codes, unknown), faults=faults, hint=_nearest_hint(unknown, known))
+        found = [*_details(_unknown(unknown)), *_details(serializer.errors)]
+    if found:
+        codes = {getattr(detail, "code", "unknown_member") for _, detail in found}
+        faults = [Fault(pointer, str(detail)) for pointer, detail in found]
+        raise Problem(_code(codes), faults=faults, hint=_nearest_hint(unknown, known))
     return {name: value for name, value in serializer.validated_data.items() if value is not None}
 
 
-def _code(codes: set[str], unknown: list[str]) -> str:
+def _code(codes: set[str]) -> str:
     """Return the code of a problem with faults of several kinds."""
     if "crlf_in_header" in codes:
         return "crlf_in_header"
     # Only where nothing else is wrong: its hint is about the address alone.
-    return (
-        "invalid_recipient"
-        if codes == {"invalid_recipient"} and not unknown
-        else "validation_error"
-    )
+    return "invalid_recipient" if codes == {"invalid_recipient"} else "validation_error"
 
 
-def _faults(errors: dict[str, list[Any]]) -> Iterator[Fault]:
-    for name, details in errors.items():
-        for detail in details:
-            yield Fault.at(name, str(detail))
+def _details(errors: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with its JSON pointer, out of errors nested as the body is."""
+    if not isinstance(errors, Mapping):
+        yield from ((pointer, detail) for detail in errors)
+        return
+    for name, inner in errors.items():
+        here = pointer if name == WHOLE else f"{pointer}/{Fault.escaped(str(name))}"
+        yield from _details(inner, here)
 
 
-def _unknown_faults(names: list[str]) -> Iterator[Fault]:
-    for name in names:
-        if name in _NOT_YET:
-            yield Fault.at(name, "is not available in this version")
-        elif _HARMLESS_NAME.fullmatch(name):
-            yield Fault.at(name, "is no member of this request")
-        else:
-            yield Fault("", "has a member that is none of this request")
+def _unknown(names: list[str]) -> dict[str, list[str]]:
+    errors = unknown_members(names, "this request")
+    return {
+        name: ["is not available in this version"] if name in _NOT_YET else details
+        for name, details in errors.items()
+    }
 
 
 def _nearest_hint(unknown: list[str], known: list[str]) -> str | Promise | None:

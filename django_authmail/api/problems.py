@@ -160,7 +160,11 @@ class Fault:
 
     @classmethod
     def at(cls, member: str, detail: str) -> Fault:
-        return cls("/" + member.replace("~", "~0").replace("/", "~1"), detail)
+        return cls(f"/{cls.escaped(member)}", detail)
+
+    @staticmethod
+    def escaped(member: str) -> str:
+        return member.replace("~", "~0").replace("/", "~1")
 
 
 class Problem(Exception):

@@ -24,7 +24,7 @@ from drf_spectacular.utils import (
 from rest_framework.serializers import Serializer
 
 import django_authmail
-from django_authmail.api import inputs, outputs
+from django_authmail.api import fields, inputs, outputs
 from django_authmail.api.problems import CONTENT_TYPE, KINDS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,7 +66,7 @@ def description(mount: str) -> dict[str, Any]:
         generator = SchemaGenerator(patterns=urls.urlpatterns)  # type: ignore[no-untyped-call] # untyped there
         document: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # untyped there
     # Unknown members are refused, which drf-spectacular has no way to say.
-    for form in (inputs.SendOTP,):
+    for form in (inputs.SendOTP, inputs.SendRaw, fields.AttachmentForm):
         document["components"]["schemas"][form.__name__]["additionalProperties"] = False
     return document
 
@@ -134,21 +134,21 @@ _SENT = OpenApiExample(
     response_only=True,
     status_codes=["200"],
 )
-_OTP = OpenApiExample(
-    "otp",
-    {"to": "hong@example.com", "user_name": "홍길동", "code": "482901", "locale": "ko"},
-    request_only=True,
-)
 
 
-def send(name: str, summary: str, form: type[Serializer[Any]]) -> dict[str, Any]:
-    """Return the description of POST /send/`name`."""
+def _example(**members: Any) -> OpenApiExample:
+    return OpenApiExample("example", members, request_only=True)
+
+
+def _send(path: str, summary: str, form: type[Serializer[Any]], example: OpenApiExample) -> Any:
+    """Return the description of POST /send, or of POST /send/`path`."""
+    scope = f"send:{path}" if path else "send:raw"
     return {
-        "operation_id": f"send_{name}",
+        "operation_id": scope.replace(":", "_").replace("-", "_"),
         "summary": summary,
         "description": "Sends now and answers when the mail server has taken the mail or refused "
         "it, at most 8 seconds later. `accepted` means that the next server took responsibility; "
-        "it is no promise of delivery.\n\nScope: `send:" + name + "`.",
+        f"it is no promise of delivery.\n\nScope: `{scope}`.",
         "tags": ["send"],
         "parameters": _SEND_HEADERS,
         "request": {"application/json": form},
@@ -168,9 +168,33 @@ def send(name: str, summary: str, form: type[Serializer[Any]]) -> dict[str, Any]
             **_problems(400, 401, 403, 406, 411, 413, 415, 422, 501),
             (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
         },
-        "examples": [_OTP, _SENT],
+        "examples": [example, _SENT],
     }
 
+
+SEND_OTP = _send(
+    "otp",
+    "Send a one-time code",
+    inputs.SendOTP,
+    _example(to="hong@example.com", user_name="홍길동", code="482901", locale="ko"),
+)
+SEND_RAW = _send(
+    "",
+    "Send a mail of your own",
+    inputs.SendRaw,
+    _example(
+        to=["hong@example.com"],
+        subject="Your order has left",
+        html_body="<p>Order 2026-1120 has left our house.</p>",
+        attachments=[
+            {
+                "filename": "invoice.pdf",
+                "content_type": "application/pdf",
+                "content": "JVBERi0xLjQK",
+            }
+        ],
+    ),
+)
 
 MESSAGE: dict[str, Any] = {
     "operation_id": "get_message",

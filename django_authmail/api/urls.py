@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from django_authmail.api import docs, views
+from django_authmail.api import docs, sending, views
 
 app_name = "authmail"
 
 urlpatterns = [
-    path("send/otp", views.SendOTPView.as_view(), name="send-otp"),
+    path("send", sending.SendRawView.as_view(), name="send"),
+    path("send/otp", sending.SendOTPView.as_view(), name="send-otp"),
     # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
     path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),
     path("health", views.HealthView.as_view(), name="health"),

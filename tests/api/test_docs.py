@@ -31,9 +31,16 @@ def test_the_description_is_valid_openapi() -> None:
     document = Client().get("/openapi.json").json()
     validate_schema(document)  # type: ignore[no-untyped-call] # untyped there
     assert document["openapi"] == "3.1.0"
-    assert set(document["paths"]) == {"/send/otp", "/messages/{message_id}", "/health", "/metrics"}
+    assert set(document["paths"]) == {
+        "/send",
+        "/send/otp",
+        "/messages/{message_id}",
+        "/health",
+        "/metrics",
+    }
     assert document["paths"]["/send/otp"]["post"]["security"] == [{"apiKey": []}]
-    assert document["components"]["schemas"]["SendOTP"]["additionalProperties"] is False
+    for name in ("SendRaw", "SendOTP", "AttachmentForm"):
+        assert document["components"]["schemas"][name]["additionalProperties"] is False
     assert "servers" not in document
 
 

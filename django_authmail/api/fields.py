@@ -1,0 +1,210 @@
+"""The kinds of member that bodies are made of. Strict: a wrong type is an error, never guessed."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from django.core.validators import RegexValidator
+from django.views.decorators.debug import sensitive_variables
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.guards import header_address, safe_header
+from django_authmail.message import Attachment
+
+MAX_ADDRESS = 320
+#: Contract, section 1; in UTF-8.
+MAX_BODY_PART_BYTES = 1024 * 1024
+
+_LINE_BREAK = re.compile(r"[\r\n\0]")
+# A member's name is the caller's text: shown only if it cannot be an address or a numeric code.
+_HARMLESS_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}", re.ASCII)
+
+
+#: Where errors of a whole object are, in Django REST framework's words.
+WHOLE = "non_field_errors"
+
+
+def unknown_members(names: Iterable[str], place: str) -> dict[str, list[str]]:
+    """Return the errors for members that `place` ("an attachment") does not have."""
+    errors: dict[str, list[str]] = {}
+    for name in names:
+        if _HARMLESS_NAME.fullmatch(name):
+            errors[name] = [f"is no member of {place}"]
+        else:
+            errors[WHOLE] = [f"has a member that is none of {place}"]
+    return errors
+
+
+def _one_address(value: str) -> None:
+    """Refuse what no mail can go to, so that it is said together with the body's other faults."""
+    if len(value) > MAX_ADDRESS:
+        return  # said already
+    try:
+        header_address(value, "it")
+    except (InvalidAddress, UnsafeHeader) as error:
+        fault = serializers.ValidationError(str(error), code=error.code)
+    else:
+        return
+    raise fault
+
+
+def _safe(value: str) -> None:
+    try:
+        safe_header(value, "it")
+    except UnsafeHeader as error:
+        fault = serializers.ValidationError(str(error))
+    else:
+        return
+    raise fault
+
+
+def _fits_a_body(value: str) -> None:
+    if len(value.encode(errors="replace")) > MAX_BODY_PART_BYTES:
+        raise serializers.ValidationError(f"must have at most {MAX_BODY_PART_BYTES} bytes in UTF-8")
+
+
+class Text(serializers.CharField):
+    """A string as it is: numbers are refused, white space is kept."""
+
+    default_error_messages = {"invalid": "must be a string"}
+
+    def __init__(self, *, header: bool = False, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+        self._header = header
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if self._header and _LINE_BREAK.search(data):
+            raise serializers.ValidationError(
+                "contains a carriage return, line feed or NUL character", code="crlf_in_header"
+            )
+        return str(data)
+
+
+class HeaderText(Text):
+    """The text of one header, such as the subject."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(header=True, validators=[_safe], **options)
+
+
+class Body(Text):
+    """The text or the HTML of a mail, of at most 1 MB."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validators=[_fits_a_body], **options)
+
+
+class Address(Text):
+    """One mailbox: `name@domain` or `Name <name@domain>`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(header=True, max_length=MAX_ADDRESS, validators=[_one_address], **options)
+
+
+class Addresses(serializers.ListField):
+    """Mailboxes: a list of them, or one as a string."""
+
+    default_error_messages = {"not_a_list": "must be an address, or a list of addresses"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(child=Address(), **options)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, str):
+            # What is wrong with the only one is wrong with the member, not with its first entry.
+            return [self.child.run_validation(data)]
+        return super().to_internal_value(data)
+
+
+class Code(Text):
+    """A one-time code."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            validators=[
+                RegexValidator(
+                    r"\A[A-Za-z0-9-]{4,12}\Z", "must be 4 to 12 characters of A-Z, a-z, 0-9 and -"
+                )
+            ],
+            **options,
+        )
+
+
+class Locale(Text):
+    """A language tag."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            max_length=16,
+            validators=[
+                RegexValidator(
+                    r"\A[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*\Z", "must be a language tag"
+                )
+            ],
+            **options,
+        )
+
+
+class Seconds(serializers.IntegerField):
+    """A whole number of seconds; neither "60" nor 60.0 nor true."""
+
+    default_error_messages = {"invalid": "must be a whole number of seconds"}
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return int(data)
+
+
+@extend_schema_field({"type": "string", "contentEncoding": "base64"})
+class Base64(serializers.Field[bytes, Any, Any, Any]):
+    """Octets in base64 (RFC 4648 4); line breaks in it are allowed, as many encoders write them.
+
+    No CharField: its validators would look at ten million characters one by one.
+    """
+
+    default_error_messages = {"invalid": "must be a string", "encoding": "must be base64"}
+
+    @sensitive_variables()
+    def to_internal_value(self, data: Any) -> bytes:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        # Outside of the block below: an exception in the context would keep the content alive.
+        with suppress(ValueError):
+            return base64.b64decode("".join(data.split()), validate=True)
+        self.fail("encoding")
+
+
+class AttachmentForm(serializers.Serializer[Any]):
+    """A file that goes along with the mail."""
+
+    filename = HeaderText(max_length=255, help_text="The name alone, without a path.")
+    content_type = HeaderText(
+        max_length=400,
+        required=False,
+        help_text="`type/subtype`, such as `application/pdf`; `application/octet-stream` by "
+        "default.",
+    )
+    content = Base64(help_text="The file in base64.")
+
+    @sensitive_variables()
+    def to_internal_value(self, data: Any) -> Attachment:
+        if isinstance(data, Mapping):
+            unknown = [name for name in data if name not in self.fields]
+            if unknown:
+                raise serializers.ValidationError(unknown_members(unknown, "an attachment"))
+        given = super().to_internal_value(data)
+        try:
+            return Attachment(**given)
+        except UnsafeHeader as error:
+            # Its field is the member's name: filename or content_type.
+            fault = serializers.ValidationError({error.field: [str(error)]})
+        raise fault
