@@ -114,7 +114,7 @@ class SendRawView(SendView):
             locale=given.get("locale", ""),
             expires_in=_lifetime(given),
             # Nobody knows what it says: a receipt that comes twice may be worse than none.
-            on_unknown=OnUnknown.STOP,
+            on_unknown=OnUnknown.HOLD,
             attachments=tuple(given.get("attachments", ())),
         )
 
