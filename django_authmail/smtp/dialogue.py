@@ -16,6 +16,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 from django_authmail.hashes import mask
@@ -155,10 +156,17 @@ class Connection:
             reply = self._command("NOOP")
             if not reply.is_positive:
                 raise SmtpFailure(classify(reply, Stage.CONNECT))
-        except (OSError, SmtpFailure) as error:
+        except Exception as error:
             self.abort()
             raise SmtpFailure(failure_of(error)) from None
         self.used_at = time.monotonic()
+
+    def quit(self, deadline: Deadline) -> None:
+        """Say QUIT and hang up when the server has answered, and so counts one connection less."""
+        self._wire.deadline = deadline
+        with suppress(OSError, SmtpFailure):
+            self._command("QUIT")
+        self.abort()
 
     def close(self) -> None:
         """Say QUIT and hang up, without waiting for the answer."""

@@ -81,18 +81,22 @@ class Pool:
         """
         self.touch()
         give_up = Deadline(min(LONGEST_WAIT, deadline.left()))
+        crowded: SmtpFailure | None = None
         while True:
-            match self._take_or_wait(give_up):
-                case Connection() as connection:
-                    return connection
-                case _Turn.OPEN_BEYOND:
-                    return self._open_beyond(deadline)
+            turn = self._take_or_wait(give_up)
+            if isinstance(turn, Connection):
+                return turn
             try:
-                return self._note_lent(self._open(deadline))
+                if turn is _Turn.OPEN:
+                    return self._open(deadline)
+                if crowded is not None:
+                    raise crowded
+                return self._open_beyond(deadline)
             except SmtpFailure as error:
-                # A server that allows no further connection: one of the others will come back.
-                if not (_is_crowded(error.failure) and self._count):
+                if error is crowded or not (_is_crowded(error.failure) and self._count):
                     raise
+                # The server allows no further connection, but one of the others will come back.
+                crowded, give_up = error, deadline
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection that is fit for another message."""
@@ -136,8 +140,7 @@ class Pool:
             cold = now - self._used_at > WARM_FOR
             due = [c for c in self._idle if cold or self._needs_care(c, now)]
         for connection in due:
-            if not cold and self._is_worn(connection, now) and not connection.is_stale():
-                self._replace(connection)
+            if not cold and self._replace(connection):
                 continue
             with self._changed:
                 if connection not in self._idle:
@@ -152,6 +155,7 @@ class Pool:
             idle, self._idle = self._idle, []
             self._count -= len(idle)
             self._closed = True
+            self._changed.notify_all()
         for connection in idle:
             connection.close()
 
@@ -170,15 +174,11 @@ class Pool:
                 if self._count < self._limit:
                     self._count += 1
                     return _Turn.OPEN
-                if give_up.left() <= 0 or not self._changed.wait(give_up.left()):
+                if give_up.left() <= 0:
                     return _Turn.OPEN_BEYOND
+                self._changed.wait(give_up.left())
             self._lent.add(connection)
             return connection
-
-    def _note_lent(self, connection: Connection) -> Connection:
-        with self._changed:
-            self._lent.add(connection)
-        return connection
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -191,7 +191,7 @@ class Pool:
 
     def _open(self, deadline: Deadline) -> Connection:
         try:
-            return open_connection(self._config, deadline)
+            connection = open_connection(self._config, deadline)
         except BaseException as error:
             with self._changed:
                 self._count -= 1
@@ -199,6 +199,9 @@ class Pool:
                     self._heed(error.failure)
                 self._changed.notify()
             raise
+        with self._changed:
+            self._lent.add(connection)
+        return connection
 
     def _open_beyond(self, deadline: Deadline) -> Connection:
         connection = open_connection(self._config, deadline)
@@ -240,16 +243,25 @@ class Pool:
             or connection.is_stale()
         )
 
-    def _replace(self, worn: Connection) -> None:
-        """Open a fresh connection, and only then give up the worn one: nobody waits for it."""
+    def _replace(self, worn: Connection) -> bool:
+        """Open a fresh connection, and only then give up the worn one: nobody waits for it.
+
+        False when that is not what it needs, or when the server allows none beside it.
+        """
+        with self._changed:
+            # Looked at under the lock: what arrives on a lent connection is its borrower's.
+            if (
+                worn not in self._idle
+                or not self._is_worn(worn, time.monotonic())
+                or worn.is_stale()
+            ):
+                return False
         try:
             fresh = open_connection(self._config, Deadline(KEEPER_DEADLINE))
         except SmtpFailure as error:
             # The worn one is used as long as it lasts; the next mail reports what is wrong.
             logger.debug("replacing a connection: %s", error.failure.reason)
-            with self._changed:
-                self._heed(error.failure)
-            return
+            return not _is_crowded(error.failure)
         fresh.mailed_at = worn.mailed_at
         fresh.was_idle = True
         with self._changed:
@@ -260,6 +272,7 @@ class Pool:
                 # It was borrowed meanwhile: it is retired when it comes back and is worn still.
                 unwanted = fresh
         unwanted.close()
+        return True
 
     def _care_for(self, connection: Connection, *, keep: bool) -> None:
         now = time.monotonic()
@@ -270,10 +283,10 @@ class Pool:
             return
         deadline = Deadline(KEEPER_DEADLINE)
         try:
-            if connection.is_stale():
+            if connection.is_stale() or self._is_worn(connection, now):
+                connection.quit(deadline)
                 fresh = open_connection(self._config, deadline)
                 fresh.mailed_at = connection.mailed_at
-                connection.abort()
                 connection = fresh
             elif now - connection.used_at > self._config.max_idle:
                 connection.keep_alive(deadline)
@@ -311,11 +324,7 @@ class _Pools:
                 pool = self._pools[config] = Pool(config)
             pool.touch()
             if self._keeper is None or not self._keeper.is_alive():
-                self._stop = threading.Event()
-                self._keeper = threading.Thread(
-                    target=self._keep, args=(self._stop,), name="authmail-keeper", daemon=True
-                )
-                self._keeper.start()
+                self._start_keeper()
             return pool
 
     def close(self) -> None:
@@ -331,6 +340,19 @@ class _Pools:
     def forget(self) -> None:
         for pool in self._pools.values():
             pool.forget()
+
+    def _start_keeper(self) -> None:
+        self._stop = threading.Event()
+        keeper = threading.Thread(
+            target=self._keep, args=(self._stop,), name="authmail-keeper", daemon=True
+        )
+        try:
+            keeper.start()
+        except RuntimeError:
+            # No thread is left, or the interpreter is shutting down: a mail goes out all the same.
+            logger.debug("the keeper of warm connections cannot be started")
+        else:
+            self._keeper = keeper
 
     def _keep(self, stop: threading.Event) -> None:
         while not stop.wait(KEEPER_INTERVAL):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from django_authmail.message import Envelope
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp import SmtpConfig, SmtpSender, dialogue, pool
+from django_authmail.smtp.errors import SmtpFailure
 from django_authmail.smtp.pool import Pool, pool_for
 from django_authmail.smtp.wire import Deadline
 from tests.smtp.scripted import Hangup, Peer, Script, scripted
@@ -293,6 +295,127 @@ def test_a_mail_is_sent_while_its_connection_is_being_replaced() -> None:
         kept.give_back(borrowed)
         assert kept.borrow(Deadline(10)) is old
         kept.discard(old)
+
+
+def test_a_connection_that_was_lent_meanwhile_is_left_alone_by_the_keeper() -> None:
+    """Its borrower's answers are its borrower's, while the keeper is busy with another one."""
+    opened = threading.Semaphore(2)
+    opening, go_on = threading.Event(), threading.Event()
+
+    def slow_third_time(peer: Peer) -> None:
+        if not opened.acquire(blocking=False):
+            opening.set()
+            go_on.wait(10)
+        serve()(peer)
+
+    with scripted_threads(slow_third_time) as port:
+        kept = Pool(config_for(port, max_age=0.000001, pool_size=2))
+        for connection in [kept.borrow(Deadline(10)) for _ in range(2)]:
+            kept.give_back(connection)
+        keeper = threading.Thread(target=kept.maintain)
+        keeper.start()
+        assert opening.wait(10)  # it replaces the first; the second is to be next
+        borrowed = kept.borrow(Deadline(10))
+        wire = borrowed._wire
+        wire.deadline = Deadline(10)
+        wire.write(b"RSET\r\n")
+        assert select.select([wire._sock], [], [], 10)[0]
+        go_on.set()
+        keeper.join(10)
+        reply, _ = wire.read()
+        assert reply.code == 250
+        kept.discard(borrowed)
+        kept.close()
+
+
+def test_a_server_that_allows_no_more_connections_has_worn_ones_replaced_one_by_one() -> None:
+    """The pool stays as large as the server allows, and nobody waits for a connection."""
+    allowed = threading.Semaphore(2)
+    refused = []
+
+    def two_at_a_time(peer: Peer) -> None:
+        if not allowed.acquire(blocking=False):
+            refused.append(peer)
+            peer.say(b"421 4.7.0 too many connections\r\n")
+            return
+        peer.say(b"220 hello\r\n")
+        peer.until(b"250 ok\r\n", "QUIT")
+        allowed.release()
+        peer.say(b"221 bye\r\n")
+
+    with scripted_threads(two_at_a_time) as port:
+        kept = Pool(config_for(port, max_age=0.000001, pool_size=2))
+        worn = [kept.borrow(Deadline(10)) for _ in range(2)]
+        for connection in worn:
+            kept.give_back(connection)
+        kept.maintain()
+        assert refused
+        lent = [kept.borrow(Deadline(10)) for _ in range(2)]
+        assert not set(worn) & set(lent)
+        for connection in lent:
+            kept.give_back(connection)
+        assert all(connection.is_open for connection in lent)  # both have their place
+        kept.close()
+
+
+def test_whoever_is_refused_a_connection_beyond_the_pool_waits_for_one_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "LONGEST_WAIT", 0.01)
+    allowed = threading.Semaphore(1)
+    refused = threading.Event()
+
+    def one_at_a_time(peer: Peer) -> None:
+        if not allowed.acquire(blocking=False):
+            peer.say(b"421 4.7.0 too many connections\r\n")
+            refused.set()
+            return
+        serve()(peer)
+
+    with scripted_threads(one_at_a_time) as port:
+        config = config_for(port, pool_size=1)
+        kept = pool_for(config)
+        one = kept.borrow(Deadline(10))
+        with ThreadPoolExecutor(1) as executor:
+            waiting = executor.submit(send, config)
+            assert refused.wait(10)
+            kept.give_back(one)
+            assert waiting.result(10)
+
+
+def test_whoever_waits_in_vain_hears_what_the_server_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "LONGEST_WAIT", 0.01)
+    allowed = threading.Semaphore(1)
+
+    def one_at_a_time(peer: Peer) -> None:
+        if not allowed.acquire(blocking=False):
+            peer.say(b"421 4.7.0 too many connections\r\n")
+            return
+        serve()(peer)
+
+    with scripted_threads(one_at_a_time) as port:
+        kept = Pool(config_for(port, pool_size=1))
+        one = kept.borrow(Deadline(10))
+        with pytest.raises(SmtpFailure) as caught:
+            kept.borrow(Deadline(0.5))
+        assert caught.value.failure.reason == "server_busy"
+        kept.discard(one)
+
+
+def test_a_mail_needs_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process at its limit of threads still sends."""
+    start = threading.Thread.start
+
+    def limited(self: threading.Thread) -> None:
+        if self.name == "authmail-keeper":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with scripted_threads(serve()) as port:
+        assert send(config_for(port))
 
 
 def test_no_place_is_lost_to_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
