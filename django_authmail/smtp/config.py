@@ -22,8 +22,8 @@ class TokenProvider(Protocol):
     def token(self) -> str:
         """Return a valid token, cached until it expires."""
 
-    def refresh(self) -> str:
-        """Return a new token: the cached one was refused."""
+    def refresh(self, rejected: str) -> str:
+        """Return another token than `rejected`, which the server refused."""
 
 
 @dataclass(frozen=True, slots=True)

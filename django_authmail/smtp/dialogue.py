@@ -193,18 +193,24 @@ class Connection:
             self.logged_in_with = log_in(self._wire, config, self.extensions.get("AUTH", ""))
 
     def _hello(self) -> None:
-        name = self._config.local_hostname or _own_name(self._wire.own_address())
-        self._log("C", f"EHLO {name}")
-        self._wire.write(f"EHLO {name}\r\n".encode("ascii"))
+        config = self._config
+        name = config.local_hostname or _own_name(self._wire.own_address())
+        self._write_lines([f"EHLO {name}"])
         reply, lines = self._wire.read()
         self._log("S", reply)
+        if reply.code >= 500 and not (config.use_tls or config.use_ssl or config.user):
+            # RFC 5321 3.2. A server without EHLO offers neither TLS nor a login: whoever wants
+            # one of them has nothing to fall back for.
+            reply, lines = self._command(f"HELO {name}"), []
         if not reply.is_positive:
-            # A server without EHLO offers neither TLS nor a login: nothing to fall back for.
             raise SmtpFailure(classify(reply, Stage.CONNECT))
         self.extensions = {}
         for line in lines[1:]:
             text = line[4:].decode("ascii", "replace").replace("AUTH=", "AUTH ")
             keyword, _, value = text.partition(" ")
+            if keyword.upper() == "AUTH":
+                # Some servers say it twice, once in each of its two forms.
+                value = f"{self.extensions.get('AUTH', '')} {value}"
             self.extensions[keyword.upper()] = value
 
     def _start_tls(self) -> None:

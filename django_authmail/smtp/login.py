@@ -12,7 +12,7 @@ from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure
 from django_authmail.smtp.replies import Stage, classify
-from django_authmail.smtp.wire import Wire, garbage
+from django_authmail.smtp.wire import Wire, bounded, garbage
 
 # Inside TLS, PLAIN needs one round trip less; without it, CRAM-MD5 hides the password.
 _SAFE = ("PLAIN", "LOGIN", "CRAM-MD5")
@@ -65,11 +65,13 @@ def _log_in_by_token(wire: Wire, config: SmtpConfig, methods: list[str]) -> str:
     provider = config.token_provider
     if provider is None or "XOAUTH2" not in methods:
         raise _no_method(methods, ("XOAUTH2",))
-    reply = _xoauth2(wire, config.user, provider.token())
+    token = bounded(provider.token, wire.deadline)
+    reply = _xoauth2(wire, config.user, token)
     if reply.code == 535:
         # The token may have been revoked before its time. One fresh one, and no more: a server
         # that counts failures locks the account.
-        reply = _xoauth2(wire, config.user, provider.refresh())
+        fresh = bounded(lambda: provider.refresh(token), wire.deadline)
+        reply = _xoauth2(wire, config.user, fresh)
     if reply.code != 235:
         raise SmtpFailure(classify(reply, Stage.AUTH))
     return "XOAUTH2"

@@ -188,8 +188,9 @@ def _connect(config: SmtpConfig, deadline: Deadline) -> socket.socket:
     patience = Deadline(config.timeout)
     failed: OSError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(found):
-        sock = socket.socket(family, kind, protocol)
+        sock: socket.socket | None = None
         try:
+            sock = socket.socket(family, kind, protocol)
             # What is left is shared, so that a dead first address leaves time for the second.
             share = max(patience.left(), 0.001) / (len(found) - number)
             sock.settimeout(deadline.within(share))
@@ -198,7 +199,8 @@ def _connect(config: SmtpConfig, deadline: Deadline) -> socket.socket:
             sock.connect(address)
         except OSError as error:
             failed = error
-            sock.close()
+            if sock is not None:
+                sock.close()
         else:
             return sock
     raise failed or socket.gaierror(f"{config.host} has no address")

@@ -367,7 +367,7 @@ def test_a_refused_token_is_replaced_at_once(endpoint: Endpoint) -> None:
     endpoint.answers = [grants("first"), grants("second")]
     provider = google(endpoint)
     assert provider.token() == "first"
-    assert provider.refresh() == "second"
+    assert provider.refresh("first") == "second"
     assert provider.token() == "second"
     assert len(endpoint.forms) == 2
 
@@ -380,7 +380,7 @@ def test_while_the_endpoint_is_down_a_token_is_used_to_its_end(
     provider.token()
     clock.now += 3580
     assert provider.token() == "first"
-    assert is_passing(failure_of(provider.refresh))
+    assert is_passing(failure_of(lambda: provider.refresh("first")))
     clock.now += 15
     assert is_passing(failure_of(provider.token))
 
@@ -423,9 +423,9 @@ def test_sixteen_threads_with_the_same_refused_token_make_one_request(endpoint: 
     all_have_it = threading.Barrier(16)
 
     def login() -> str:
-        provider.token()
+        refused_token = provider.token()
         all_have_it.wait()
-        return provider.refresh()
+        return provider.refresh(refused_token)
 
     assert in_threads(16, login) == ["second"] * 16
     assert len(endpoint.forms) == 2
@@ -810,7 +810,7 @@ class OwnProvider:
     def token(self) -> str:
         return f"{self.prefix}-token"
 
-    def refresh(self) -> str:
+    def refresh(self, rejected: str) -> str:
         return f"{self.prefix}-refreshed"
 
 
@@ -875,6 +875,41 @@ def test_the_same_option_gives_the_same_provider(key_info: dict[str, str]) -> No
     assert provider_from(option("a@example.com")) is first
     assert provider_from(option("b@example.com")) is not first
     assert provider_from(own_token) is provider_from(own_token)
+
+
+def test_a_child_does_not_wait_for_a_provider_that_its_parent_makes() -> None:
+    script = """
+import os, signal, threading
+from django_authmail.smtp.oauth import provider_from
+
+making, go_on = threading.Event(), threading.Event()
+
+class Slow:
+    def __init__(self):
+        making.set()
+        go_on.wait(20)
+    def token(self): return "t"
+    def refresh(self, rejected): return "t"
+
+def own(): return "own"
+
+thread = threading.Thread(target=provider_from, args=(Slow,))
+thread.start()
+making.wait(20)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(10)
+    os._exit(0 if provider_from(own).token() == "own" else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+go_on.set()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0\n"
 
 
 def test_the_number_of_remembered_providers_is_bounded() -> None:
@@ -951,7 +986,7 @@ def test_a_function_may_say_itself_why_it_fails() -> None:
 def test_a_function_must_return_a_token(value: Any) -> None:
     provider = provider_from(lambda: value)
     assert provider is not None
-    failure = failure_of(provider.refresh)
+    failure = failure_of(lambda: provider.refresh("old"))
     assert is_refusal(failure)
     assert "returned no token" in failure.detail
 

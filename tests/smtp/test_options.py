@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import threading
 import time
 from typing import Any
 
@@ -30,9 +31,9 @@ class Tokens:
     def token(self) -> str:
         return self._tokens[0]
 
-    def refresh(self) -> str:
+    def refresh(self, rejected: str) -> str:
+        assert rejected == self._tokens.pop(0)
         self.refreshed += 1
-        self._tokens.pop(0)
         return self._tokens[0]
 
 
@@ -60,9 +61,9 @@ def wants_token(good: str) -> Any:
     return script
 
 
-def by_token(port: int, tokens: Tokens) -> SendResult:
+def by_token(port: int, tokens: Tokens, **changes: Any) -> SendResult:
     config = clear_config(
-        port, user="a@example.org", token_provider=tokens, allow_cleartext_auth=True
+        port, user="a@example.org", token_provider=tokens, allow_cleartext_auth=True, **changes
     )
     return SmtpSender(config).send("b@example.com", "s", "<p>x</p>")
 
@@ -88,6 +89,32 @@ def test_a_second_refusal_ends_it_before_the_account_is_locked() -> None:
     assert (result.error_code, result.reason) == ("smtp_auth_failed", "auth_failed")
     assert tokens.refreshed == 1
     assert "stale" not in repr(result)
+
+
+@pytest.mark.parametrize("hangs", ["token", "refresh"])
+def test_a_provider_that_hangs_does_so_within_the_deadline(hangs: str) -> None:
+    go_on = threading.Event()
+
+    class Hangs(Tokens):
+        asked = 0
+
+        def token(self) -> str:
+            self.asked += 1
+            # The first one is got before the server is asked; the login asks again.
+            if hangs == "token" and self.asked > 1:
+                go_on.wait(20)
+            return super().token()
+
+        def refresh(self, rejected: str) -> str:
+            go_on.wait(20)
+            return super().refresh(rejected)
+
+    started = time.monotonic()
+    with scripted(wants_token("good")) as server:
+        result = by_token(server.port, Hangs("stale", "good"), deadline=0.5)
+        assert time.monotonic() - started < 10
+        go_on.set()
+    assert result.error_code == "smtp_timeout"
 
 
 def test_a_provider_without_a_token_is_asked_before_the_server() -> None:
@@ -215,6 +242,63 @@ def test_the_deadline_holds_over_all_addresses_of_a_name(monkeypatch: pytest.Mon
     finally:
         for sock in (*full, *listeners):
             sock.close()
+
+
+def test_an_address_of_a_family_that_this_host_lacks_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an IPv6 address is on a host whose kernel was told to have none."""
+    with scripted(take) as server:
+        found = [
+            (1000, socket.SOCK_STREAM, 6, "", ("::1", server.port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port)),
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+        assert SmtpSender(clear_config(server.port)).send("b@example.com", "s", "<p>x</p>")
+
+
+def test_what_a_server_says_twice_of_logins_is_added_up() -> None:
+    """Old Exchange says `AUTH=LOGIN` once more, for clients older than RFC 2554."""
+
+    def script(peer: Peer) -> None:
+        peer.say(GREETING)
+        peer.read()
+        peer.say(b"250-hello\r\n250-AUTH LOGIN PLAIN\r\n250 AUTH=LOGIN\r\n")
+        assert peer.read().startswith("AUTH PLAIN ")
+        peer.say(b"235 2.7.0 welcome\r\n")
+        peer.until(b"250 ok\r\n", "DATA")
+        peer.say(b"354 go\r\n")
+        peer.content()
+        peer.say(b"250 2.0.0 queued\r\n")
+        peer.read()
+
+    with scripted(script) as server:
+        config = clear_config(
+            server.port, user="a@example.org", password="p", allow_cleartext_auth=True
+        )
+        assert SmtpSender(config).send("b@example.com", "s", "<p>x</p>")
+
+
+def test_a_server_that_knows_no_ehlo_gets_helo_where_nothing_is_lost_by_it() -> None:
+    def script(peer: Peer) -> None:
+        peer.say(GREETING)
+        assert peer.read().startswith("EHLO ")
+        peer.say(b"502 command not implemented\r\n")
+        assert peer.read().startswith("HELO ")
+        peer.say(b"250 hello\r\n")
+        peer.until(b"250 ok\r\n", "DATA")
+        peer.say(b"354 go\r\n")
+        peer.content()
+        peer.say(b"250 queued\r\n")
+        peer.read()
+
+    with scripted(script) as server:
+        config = clear_config(server.port, local_hostname="app.example.org")
+        assert SmtpSender(config).send("b@example.com", "s", "<p>x</p>")
+    with scripted(script) as server:
+        config = clear_config(server.port, use_tls=True)
+        assert not SmtpSender(config).send("b@example.com", "s", "<p>x</p>")
+        assert len(server.peers[0].lines) == 1
 
 
 def deliver(config: SmtpConfig, content: bytes, *to: str) -> SendResult:

@@ -61,8 +61,6 @@ class TokenEndpoint(ABC):
             ) from None
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._grant: Grant | None = None
-        # The token that each thread got last, hence the one that its server refused.
-        self._given = threading.local()
         self._begin()
         _endpoints.add(self)
 
@@ -73,14 +71,11 @@ class TokenEndpoint(ABC):
         """Return a token, a new one if the last one ends within a minute."""
         return self._obtain(rejected=None)
 
-    def refresh(self) -> str:
-        """Return another token than this thread got last.
+    def refresh(self, rejected: str) -> str:
+        """Return another token than `rejected`.
 
         Of many threads whose logins failed by the same token, one asks the endpoint.
         """
-        rejected: Secret | None = getattr(self._given, "token", None)
-        if rejected is None and self._grant is not None:
-            rejected = self._grant.token
         return self._obtain(rejected=rejected)
 
     @abstractmethod
@@ -91,11 +86,11 @@ class TokenEndpoint(ABC):
         self._lock = threading.Lock()
         self._flight: Future[Grant | Failure] | None = None
 
-    def _obtain(self, *, rejected: Secret | None) -> Secret:
+    def _obtain(self, *, rejected: str | None) -> Secret:
         with self._lock:
             grant = self._grant
             if grant is not None and monotonic() < grant.renew_at and grant.token != rejected:
-                return self._give(grant)
+                return grant.token
             flight = self._flight
             leads = flight is None
             if flight is None:
@@ -109,14 +104,14 @@ class TokenEndpoint(ABC):
         except TimeoutError:
             outcome = passing(f"{self._host} did not answer in time")
         if isinstance(outcome, Grant):
-            return self._give(outcome)
+            return outcome.token
         if (
             grant is not None
             and outcome.retry is Retry.LATER
             and grant.token != rejected
             and monotonic() < grant.unusable_at
         ):
-            return self._give(grant)
+            return grant.token
         raise SmtpFailure(outcome)
 
     def _fly(self, flight: Future[Grant | Failure]) -> None:
@@ -129,10 +124,6 @@ class TokenEndpoint(ABC):
                     self._grant = outcome
                 self._flight = None
             flight.set_result(outcome)
-
-    def _give(self, grant: Grant) -> Secret:
-        self._given.token = grant.token
-        return grant.token
 
     def _ask(self) -> Grant | Failure:
         asked_at = monotonic()
@@ -185,7 +176,8 @@ def _begin_anew() -> None:
         endpoint._begin()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def need(provider: object, **values: object) -> None:

@@ -34,7 +34,7 @@ class TokenFunction:
             )
         return Secret(token)
 
-    def refresh(self) -> str:
+    def refresh(self, rejected: str) -> str:
         """Call the function again."""
         return self.token()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
@@ -51,6 +52,16 @@ def provider_from(option: object) -> TokenProvider | None:
 _MAX_PROVIDERS = 256
 _providers: dict[Hashable, TokenProvider] = {}
 _providers_lock = threading.RLock()
+
+
+def _begin_anew() -> None:
+    # Another thread may have held it at the fork, and in the child nobody would give it back.
+    global _providers_lock
+    _providers_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _once(key: Hashable, make: Callable[[], TokenProvider]) -> TokenProvider:
