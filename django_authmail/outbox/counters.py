@@ -1,0 +1,156 @@
+"""How much of something was used in a window of time: exact over every process and machine.
+
+A window begins with the first use and has a length; after its end the count is 0 again. Each use
+is one conditional UPDATE, so that of two that race for the last place one finds it taken. The
+clock is the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import router, transaction
+from django.db.models import Case, F, Q, QuerySet, Value, When
+
+from django_authmail.clock import db_now
+from django_authmail.models import Counter
+from django_authmail.outbox.transactions import retried
+
+#: The end of a window that never was.
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most `most` uses of `key` (200 characters at most) in each window of the length `window`.
+
+    A key holds no address: a hash of one, at most.
+    """
+
+    key: str
+    most: int
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What became of a use: `granted` by every limit, or counted by none."""
+
+    granted: bool
+    #: How long until it may be granted; zero when it was.
+    wait: timedelta
+    amount: int
+    #: By key: what is used, with this use where it was granted, and when the window ends.
+    used: dict[str, int]
+    ends_at: dict[str, datetime]
+
+
+def take(*limits: Limit, amount: int = 1) -> Use:
+    """Count `amount` against all `limits`, or against none if it is too much for one of them.
+
+    Inside of a transaction of the caller's, others who use the same keys wait for its end, and a
+    rollback takes the use back.
+
+    Raises:
+        ValueError: no window has room for `amount`, not even an empty one.
+    """
+    for limit in limits:
+        if not 1 <= amount <= limit.most:
+            raise ValueError(f"{limit.key}: no window of {limit.most} has room for {amount}")
+    using = router.db_for_write(Counter)
+    # Always in the same order: two that take the same limits must not wait for each other.
+    ordered = sorted(limits, key=lambda limit: limit.key)
+
+    def count() -> Use:
+        now = db_now(using)
+        # A part of it that is refused takes the rest back.
+        savepoint = transaction.savepoint(using=using)
+        refused = [limit.key for limit in ordered if not _count(limit, amount, now, using)]
+        if refused:
+            transaction.savepoint_rollback(savepoint, using=using)
+        else:
+            transaction.savepoint_commit(savepoint, using=using)
+        keys = [limit.key for limit in ordered]
+        rows = Counter.objects.using(using).in_bulk(keys)
+        ends = {key: rows[key].ends_at for key in refused if key in rows}
+        return Use(
+            granted=not refused,
+            wait=max([timedelta(0), *(end - now for end in ends.values())]),
+            amount=amount,
+            used={key: row.used for key, row in rows.items()},
+            ends_at={key: row.ends_at for key, row in rows.items()},
+        )
+
+    return retried(count, using=using)
+
+
+def give_back(use: Use) -> None:
+    """Take a granted use back, in the windows that counted it and have not ended since."""
+    using = router.db_for_write(Counter)
+
+    def uncount() -> None:
+        for key in sorted(use.ends_at):
+            Counter.objects.using(using).filter(
+                key=key, ends_at=use.ends_at[key], used__gte=use.amount
+            ).update(used=F("used") - use.amount)
+
+    if use.granted:
+        retried(uncount, using=using)
+
+
+def fill(limit: Limit) -> None:
+    """Use up what is left of the window: somebody else counts too, and says that it is spent."""
+    using = router.db_for_write(Counter)
+
+    def spend() -> None:
+        now = db_now(using)
+        counter = _counter(limit, using)
+        _add(limit, using)
+        counter.filter(ends_at__lte=now).update(used=limit.most, ends_at=now + limit.window)
+        counter.filter(used__lt=limit.most).update(used=limit.most)
+
+    retried(spend, using=using)
+
+
+def used(keys: Iterable[str], *, now: datetime | None = None) -> dict[str, tuple[int, datetime]]:
+    """Return what is used of each key and when its window ends, for windows that are running."""
+    using = router.db_for_write(Counter)
+    running = Counter.objects.using(using).filter(
+        key__in=list(keys), ends_at__gt=now or db_now(using)
+    )
+    return {row.key: (row.used, row.ends_at) for row in running}
+
+
+def _count(limit: Limit, amount: int, now: datetime, using: str) -> bool:
+    if _update(limit, amount, now, using):
+        return True
+    # There is no room, or no row yet, or was none a moment ago.
+    _add(limit, using)
+    return _update(limit, amount, now, using)
+
+
+def _update(limit: Limit, amount: int, now: datetime, using: str) -> bool:
+    over = Q(ends_at__lte=now)
+    has_room = Q(used__lte=limit.most - amount)
+    # MySQL assigns from left to right, each one seeing those before: `ends_at` is the last.
+    changed = (
+        _counter(limit, using)
+        .filter(over | has_room)
+        .update(
+            used=Case(When(over, then=Value(amount)), default=F("used") + amount),
+            ends_at=Case(When(over, then=Value(now + limit.window)), default=F("ends_at")),
+        )
+    )
+    return bool(changed)
+
+
+def _add(limit: Limit, using: str) -> None:
+    """Make the row, where there is none, with a window that has ended."""
+    row = Counter(key=limit.key, used=0, ends_at=_LONG_AGO)
+    Counter.objects.using(using).bulk_create([row], ignore_conflicts=True)
+
+
+def _counter(limit: Limit, using: str) -> QuerySet[Counter]:
+    return Counter.objects.using(using).filter(key=limit.key)
