@@ -43,6 +43,10 @@ STRICT = {"PYTHONWARNINGS": "error,ignore:You're running the worker with superus
 pytestmark = pytest.mark.skipif(not PROC.is_dir(), reason="/proc tells which processes are left")
 
 
+def _heed_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class RunningDemo:
     """A demo in a process of its own, and what it has written so far."""
 
@@ -56,6 +60,9 @@ class RunningDemo:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A shell starts what it runs in the background with Ctrl-C ignored, and all that
+                # this starts inherits it.
+                preexec_fn=_heed_interrupt,
             )
 
     @property
@@ -88,7 +95,7 @@ class RunningDemo:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
