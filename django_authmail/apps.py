@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -17,3 +18,5 @@ class AuthmailConfig(AppConfig):
 
         checks.register()
         tasks.connect()
+        # A project's own kinds of mail, as the admin finds `admin` modules.
+        autodiscover_modules("authmail")

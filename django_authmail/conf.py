@@ -7,14 +7,15 @@ below is complete: `checks.py` validates it and reports any other AUTHMAIL_* nam
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings
 
-from django_authmail.exceptions import AuthmailError
-from django_authmail.guards import envelope_address
+from django_authmail.exceptions import AuthmailError, InvalidAddress, UnsafeHeader, UnsafeLink
+from django_authmail.guards import envelope_address, link_base, link_path
 from django_authmail.secret import Secret
 
 T = TypeVar("T")
@@ -94,6 +95,66 @@ def _one_of(*words: str) -> Callable[[str], str | None]:
     return problem
 
 
+def _link_base(value: str) -> str:
+    return link_base(value, PREFIX + "LINK_BASE_URL") if value else ""
+
+
+def _base_url(value: str) -> str | None:
+    try:
+        _link_base(value)
+    except UnsafeLink as error:
+        return str(error).removeprefix(f"{error.field} ")
+    return None
+
+
+def _paths(value: dict[Any, Any]) -> str | None:
+    for kind, path in value.items():
+        if not isinstance(kind, str) or not isinstance(path, str):
+            return "must map names of kinds to paths"
+        try:
+            link_path(path, f"the path of {kind!r}")
+        except UnsafeLink as error:
+            return f"is wrong: {error}"
+    return None
+
+
+def _domain(value: str) -> str | None:
+    try:
+        envelope_address(f"a@{value}", "it") if value else None
+    except (InvalidAddress, UnsafeHeader):
+        return "must be the name of a domain, such as example.com"
+    return None
+
+
+def _dotted_paths(value: list[str] | tuple[str, ...]) -> str | None:
+    if all(isinstance(path, str) and "." in path for path in value):
+        return None
+    return "must hold dotted paths, such as 'shop.notifiers.ParcelNotifier'"
+
+
+_BRAND_KEYS = ("name", "colour", "footer", "support")
+
+
+def _brand(value: dict[str, Any]) -> str | None:
+    for key, text in value.items():
+        if key not in _BRAND_KEYS:
+            return f"has no part {key!r}; it has {', '.join(_BRAND_KEYS)}"
+        by_locale = isinstance(text, dict) and key in ("name", "footer")
+        if not all(isinstance(one, str) for one in (text.values() if by_locale else [text])):
+            return f"[{key!r}] must be str"
+    if not re.fullmatch("#[0-9A-Fa-f]{6}", value.get("colour", "#000000")):
+        return "['colour'] must be written as #rrggbb"
+    if support := value.get("support", ""):
+        try:
+            if support.startswith("https://"):
+                link_base(support, "support")
+            else:
+                envelope_address(support, "support")
+        except (InvalidAddress, UnsafeHeader, UnsafeLink):
+            return "['support'] must be an email address or begin with https://"
+    return None
+
+
 class Conf:
     """Typed access to the settings; use the instance `conf`."""
 
@@ -101,14 +162,24 @@ class Conf:
     api_key = Setting(str, Secret(""), read=Secret)
     #: Serve /docs and /openapi.json.
     api_docs = Setting(bool, True)
+    #: The last line of mails with a code, `@domain #code`, names this domain. Empty: no such line.
+    autofill_domain = Setting(str, "", problem=_domain)
+    #: How mails look as the project's own; see docs/notifiers.md.
+    brand: Setting[dict[str, Any]] = Setting(dict, {}, problem=_brand)
     #: Write mails as .eml files into this folder instead of connecting. For tests.
     capture_dir = Setting((str, os.PathLike), "", read=os.fspath)
     #: Hand queued messages to Celery after commit. Without it, run `manage.py authmail_dispatch`.
     celery = Setting(bool, False)
+    #: Show the code in the subject too, which phones show on locked screens.
+    code_in_subject = Setting(bool, False)
     #: The mailer that queued mail leaves by.
     deliver_using = Setting(str, "default")
     #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
     hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
+    #: What every link in a mail begins with: https, or http for this machine. Empty: no links.
+    link_base_url = Setting(str, "", read=_link_base, problem=_base_url)
+    #: Paths of links by kind, such as {"magic-link": "/login/{token}"}, in place of the defaults.
+    link_paths: Setting[dict[str, str]] = Setting(dict, {}, problem=_paths)
     #: How `django_authmail.logs.Formatter` writes lines.
     log_format = Setting(str, "text", problem=_one_of("text", "json"))
     #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
@@ -119,6 +190,10 @@ class Conf:
     metrics_enabled = Setting(bool, False)
     #: Ask for an API key at /metrics.
     metrics_require_auth = Setting(bool, False)
+    #: Dotted paths of the project's own notifiers, besides those in an app's `authmail` module.
+    notifiers: Setting[tuple[str, ...]] = Setting(
+        (list, tuple), (), problem=_dotted_paths, read=tuple
+    )
     #: Send every mail to these addresses instead of its own. For staging.
     override_recipients: Setting[tuple[str, ...]] = Setting(
         (list, tuple), (), problem=_addresses, read=tuple

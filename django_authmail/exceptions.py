@@ -3,18 +3,25 @@
 AuthmailError
 ├── UnsafeHeader          (ValueError)  CR, LF or NUL in a header field or an address
 ├── InvalidAddress        (ValueError)  an address that is none, or that SMTP cannot carry
-├── InvalidContext        (ValueError)  a template context with a missing, unknown or unusable name
+├── InvalidContext        (ValueError)  a template context with an unusable value
+│   ├── MissingName       (KeyError)    a value that a notifier needs and is not given
+│   └── UnknownName       (TypeError)   a value that a notifier does not take
+├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
 ├── SealBroken                          a sealed body that none of the keys opens
 └── LeaseLost                           settling a message that another worker has taken over
 
 ImproperlyConfigured (Django's)
 ├── MissingExtra                        a part of the package whose requirements are not installed
-└── MailerUnusable                      a mailer that does not exist or cannot carry queued mail
+├── MailerUnusable                      a mailer that does not exist or cannot carry queued mail
+└── NoLinkBaseURL                       a mail with a link in a project that has no address for it
 
 A refusal by a mail server is not here: it is a value, `outcomes.SendResult`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -64,6 +71,33 @@ class InvalidContext(AuthmailError, ValueError):
         super().__init__(f"{name}: {problem}")
 
 
+class MissingName(InvalidContext, TypeError, KeyError):
+    """Raised when a notifier is not given a value that its mail shows."""
+
+    def __init__(self, name: str, taken: Collection[str]) -> None:
+        super().__init__(name, f"this value is missing; the mail shows {', '.join(taken)}")
+
+    # KeyError's own would show the repr of the message.
+    __str__ = Exception.__str__
+
+
+class UnknownName(InvalidContext, TypeError):
+    """Raised when a notifier is given a value that its mail does not show."""
+
+    def __init__(self, name: str, taken: Collection[str], options: Collection[str] = ()) -> None:
+        near = get_close_matches(name, [*taken, *options], n=1)
+        meant = f"did you mean {near[0]}?" if near else f"the mail shows {', '.join(taken)}"
+        super().__init__(name, f"there is no such value; {meant}")
+
+
+class UnsafeLink(AuthmailError, ValueError):
+    """Raised when a URL or path could take the links of mails to where they must not lead."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        super().__init__(f"{field} {problem}")
+
+
 class SealBroken(AuthmailError):
     """Raised when a sealed body cannot be opened: its key is gone, or the row was altered."""
 
@@ -85,3 +119,7 @@ class MissingExtra(ImproperlyConfigured):
 
 class MailerUnusable(ImproperlyConfigured):
     """Raised when a mailer alias is unknown, or its backend cannot carry queued mail."""
+
+
+class NoLinkBaseURL(ImproperlyConfigured):
+    """Raised when a mail with a link is to be built and AUTHMAIL_LINK_BASE_URL is not set."""

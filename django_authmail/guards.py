@@ -1,4 +1,4 @@
-"""What may become a header or an envelope address. No Django, no settings.
+"""What may become a header, an envelope address, or the beginning of a link. No settings.
 
 Every door passes here once, in the constructor of the message. Nothing behind it checks again,
 except where bytes come back from a database.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from email.header import decode_header, make_header
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
 
-from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader, UnsafeLink
 
 #: RFC 5321 4.5.3.1.1 and 4.5.3.1.2, and the path limit of 4.5.3.1.3 less its angle brackets.
 MAX_LOCAL_OCTETS = 64
@@ -29,6 +31,9 @@ _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]')
 _MAILBOX = re.compile(r'(?P<name>"(?P<quoted>(?:[^"\\]|\\.)*)"|[^"<>]*)\s*<(?P<address>[^<>]*)>')
 # RFC 5322 dot-atom; quoted local parts are legal, rare, and a classic way to smuggle an address.
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+# Letters of any script, which are encoded, and the ASCII of RFC 3986 without quotes.
+_URL = re.compile(r"[\w!$%&()*+,./:;=?@#\[\]{}~-]{1,1000}")
+_PATH_SAFE = "/%!$&()*+,;=:@{}~"
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -163,3 +168,61 @@ def _ascii_domain(domain: str, field: str) -> str:
     if len(ascii_domain) > MAX_DOMAIN_OCTETS or not all(map(_LABEL.fullmatch, labels)):
         raise InvalidAddress(field, "its domain is not a valid domain name")
     return ascii_domain.lower()
+
+
+def link_base(value: str, field: str) -> str:
+    """Return the URL that links begin with, without a slash at its end, its host as A-labels.
+
+    Raises:
+        UnsafeLink: it is neither https, nor http to this machine (RFC 8252 7.3), or has a user, a
+            query, a fragment, or characters that no URL has.
+    """
+    if not _URL.fullmatch(value):
+        raise UnsafeLink(field, "has a character that no URL has, or is too long")
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise UnsafeLink(field, "is not a URL") from None
+    if parts.scheme not in ("https", "http") or not host:
+        raise UnsafeLink(field, "must begin with https:// and the name of a host")
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise UnsafeLink(field, "is scheme, host and path alone, without user, query or fragment")
+    loopback = _is_loopback(host)
+    if parts.scheme == "http" and not loopback:
+        raise UnsafeLink(field, "is http: a token would cross the network readable; use https")
+    if not loopback or host == "localhost":
+        try:
+            host = _ascii_domain(host, field)
+        except InvalidAddress:
+            raise UnsafeLink(field, "has a host that is no valid name") from None
+    shown = f"[{host}]" if ":" in host else host
+    path = quote(parts.path.rstrip("/"), safe=_PATH_SAFE)
+    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{path}"
+
+
+def link_path(value: str, field: str) -> str:
+    """Return the path behind a link's base; `{token}` in it stands for the token.
+
+    Raises:
+        UnsafeLink: it does not begin with one slash, or leads elsewhere.
+    """
+    if (
+        not _URL.fullmatch(value)
+        or not value.startswith("/")
+        or value.startswith("//")
+        or "?" in value
+        or "#" in value
+        or ".." in value.split("/")
+    ):
+        raise UnsafeLink(field, "must be a path that begins with one /, without ?, # and ..")
+    return quote(value, safe=_PATH_SAFE)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

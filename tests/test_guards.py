@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.exceptions import InvalidAddress, UnsafeHeader, UnsafeLink
 from django_authmail.guards import (
     envelope_address,
     header_address,
+    link_base,
+    link_path,
     one_line,
     safe_header,
     safe_header_block,
@@ -138,3 +140,81 @@ def test_a_mail_that_others_built_is_guarded_too(block: bytes) -> None:
 def test_what_stands_in_the_body_is_not_its_business() -> None:
     content = b"Subject: a\r\n folded\r\n\r\nb\0c\rd"
     assert safe_header_block(content) is content
+
+
+@pytest.mark.parametrize(
+    ("value", "base"),
+    [
+        ("https://app.example.com", "https://app.example.com"),
+        ("https://App.Example.com:8443/app/", "https://app.example.com:8443/app"),
+        ("https://예시.example", "https://xn--vv4b11d.example"),
+        ("https://app.example.com/한글", "https://app.example.com/%ED%95%9C%EA%B8%80"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_a_link_may_begin_with(value: str, base: str) -> None:
+    assert link_base(value, "base_url") == base
+    assert link_base(base, "base_url") == base
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "app.example.com",
+        "//app.example.com",
+        "ftp://app.example.com",
+        "javascript:alert(1)",
+        "https://",
+        "https:///path",
+        "http://app.example.com",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://192.168.0.1",
+        "https://192.168.0.1.",
+        "https://user@app.example.com",
+        "https://user:password@app.example.com",
+        "https://app.example.com?next=x",
+        "https://app.example.com?",
+        "https://app.example.com#x",
+        "https://app.example.com/\r\nBcc: x",
+        "https://app.example.com/ x",
+        "https://app.exa\u202emple.com",
+        "https://app.exa\u200bmple.com",
+        "https://app.example.com\\@evil.example",
+        'https://app.example.com/"onclick="x',
+        "https://app.example.com/<b>",
+        "https://app..example.com",
+        "https://app.example.com:99999",
+        "https://app.example.com/" + "x" * 1000,
+    ],
+)
+def test_no_link_may_begin_with(value: str) -> None:
+    with pytest.raises(UnsafeLink) as caught:
+        link_base(value, "base_url")
+    assert caught.value.field == "base_url"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("/", "/"),
+        ("/set-password", "/set-password"),
+        ("/t/{token}/", "/t/{token}/"),
+        ("/로그인", "/%EB%A1%9C%EA%B7%B8%EC%9D%B8"),
+        ("/a//b", "/a//b"),
+    ],
+)
+def test_a_link_may_go_on_with(value: str, path: str) -> None:
+    assert link_path(value, "path") == path
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", "//evil.example", "/\\evil.example", "/a?b", "/a#b", "/../x", "/a/..", "/a b", '/"'],
+)
+def test_no_link_may_go_on_with(value: str) -> None:
+    with pytest.raises(UnsafeLink, match="must be a path that begins with one /"):
+        link_path(value, "path")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from email import message_from_bytes
 from email.policy import default
 from typing import Protocol, runtime_checkable
@@ -10,9 +11,12 @@ from typing import Protocol, runtime_checkable
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
-from django_authmail.message import AuthMessage
+from django_authmail import mailers
+from django_authmail.conf import conf
+from django_authmail.message import Attachment, AuthMessage
 from django_authmail.notifiers.errors import without_frames
 from django_authmail.outcomes import ErrorCode, Failure, Queued, Reason, Retry, SendResult
+from django_authmail.plaintext import text_of
 from django_authmail.staging import HEADER, override_recipients
 
 # What EmailMessage.message() writes itself from its own attributes.
@@ -26,7 +30,63 @@ class TakesAuthMessages(Protocol):
     def deliver_message(self, message: AuthMessage) -> SendResult | Queued: ...
 
 
-def hand_over(message: AuthMessage, mailer: BaseEmailBackend) -> SendResult | Queued:
+class Sender(Protocol):
+    """What a notifier sends by: `SmtpSender`, or the project's mailers."""
+
+    @property
+    def from_email(self) -> str:
+        """The From of what a notifier builds."""
+        ...
+
+    def deliver_message(self, message: AuthMessage) -> SendResult | Queued: ...
+
+    def send(
+        self,
+        to: str | Iterable[str],
+        subject: str,
+        html_body: str,
+        text_body: str | None = None,
+        cc: Iterable[str] | None = None,
+        bcc: Iterable[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+    ) -> SendResult | Queued: ...
+
+
+class ByMailer:
+    """The mailer `default` of the project as a sender, looked up for each mail."""
+
+    @property
+    def from_email(self) -> str:
+        return conf.default_from_email
+
+    def deliver_message(self, message: AuthMessage) -> SendResult | Queued:
+        return hand_over(message, mailers.get_mailer())
+
+    def send(
+        self,
+        to: str | Iterable[str],
+        subject: str,
+        html_body: str,
+        text_body: str | None = None,
+        cc: Iterable[str] | None = None,
+        bcc: Iterable[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+    ) -> SendResult | Queued:
+        """Send one mail. Without `text_body`, a text part is made from the HTML."""
+        message = AuthMessage(
+            to=(to,) if isinstance(to, str) else tuple(to),
+            cc=tuple(cc or ()),
+            bcc=tuple(bcc or ()),
+            subject=subject,
+            text_body=text_of(html_body) if text_body is None else text_body,
+            html_body=html_body,
+            from_email=self.from_email,
+            attachments=tuple(attachments or ()),
+        )
+        return self.deliver_message(message)
+
+
+def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendResult | Queued:
     """Send or queue `message` by `mailer`.
 
     A mailer that is not of this package is given a Django message with the same headers, and

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar, Unpack
 
-from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
-from django_authmail.message import AuthMessage
-from django_authmail.notifiers.base import Notifier, checked_to, choose_locale
-from django_authmail.notifiers.errors import withholds_values
+from django_authmail.conf import conf
+from django_authmail.notifiers.base import Notifier, Options, sends
 from django_authmail.notifiers.registry import register
-from django_authmail.notifiers.values import (
-    checked_code,
-    checked_lifetime,
-    clean_name,
-    lifetime_in_words,
-)
-from django_authmail.outcomes import Queued, SendResult
+from django_authmail.notifiers.samples import SAMPLE_CODE, sample_name, sample_origin
+from django_authmail.notifiers.values import autofill_line, checked_code, clean_name
 from django_authmail.secret import Secret
 
 
@@ -29,8 +23,10 @@ class OTPContext:
     #: May be empty.
     user_name: str = field(repr=False)
     code: Secret
-    #: How long the code is valid, in the mail's language: `5 minutes`.
-    lifetime: str
+    #: Whether the subject shows the code, which phones show on locked screens.
+    code_in_subject: bool
+    #: The last line of the mail, by which phones know whose code it is. May be empty.
+    autofill: Secret
 
 
 @register
@@ -39,66 +35,27 @@ class OTPNotifier(Notifier):
 
         OTPNotifier().send("user@example.com", user_name="홍길동", code="482901")
 
-    The code is shown as it is given. It is not in the subject, which phones show on locked screens.
+    The code is shown as it is given.
     """
 
     kind: ClassVar[str] = "otp"
+    description = _("A one-time code")
+    supersedes: ClassVar[bool] = True
+    default_expire_minutes: ClassVar[int] = 5
+    payload: ClassVar[str] = "code"
 
-    def __init__(self, *, subject_prefix: str = "", expire_minutes: int = 5) -> None:
-        super().__init__(subject_prefix=subject_prefix)
-        if expire_minutes < 1:
-            raise ValueError(f"expire_minutes must be 1 or more, not {expire_minutes}")
-        self.expire_minutes = expire_minutes
-
-    def __repr__(self) -> str:
-        return f"OTPNotifier(expire_minutes={self.expire_minutes})"
-
-    @withholds_values
-    def build(
-        self,
-        to: str,
-        *,
-        user_name: str,
-        code: str,
-        locale: str | None = None,
-        expires_in: timedelta | None = None,
-    ) -> AuthMessage:
-        """Return the mail without sending it.
-
-        `code`: 4 to 12 ASCII letters, digits, hyphens. `user_name` may be empty. `expires_in`
-        defaults to `expire_minutes`; past it the mail is no longer handed over.
-
-        Raises:
-            InvalidContext: a value that cannot be shown as it should.
-            InvalidAddress: `to` is no address.
-            UnsafeHeader: `to` holds a line break or NUL.
-            TypeError: `to` is no string.
-        """
-        checked_to(to)
-        lifetime = checked_lifetime(
-            timedelta(minutes=self.expire_minutes) if expires_in is None else expires_in
+    @sends
+    def send(self, to: str, user_name: str, code: str, **options: Unpack[Options]) -> OTPContext:
+        """Send the code: 4 to 12 ASCII letters, digits, hyphens. `user_name` may be empty."""
+        secret = checked_code(code)
+        return OTPContext(
+            user_name=clean_name(user_name),
+            code=secret,
+            code_in_subject=conf.code_in_subject,
+            autofill=autofill_line(secret),
         )
-        language = choose_locale(locale)
-        with translation.override(language):
-            words = lifetime_in_words(lifetime)
-        context = OTPContext(
-            user_name=clean_name(user_name), code=checked_code(code), lifetime=words
-        )
-        return self.compose(to, context, locale=language, expires_in=lifetime)
 
-    @withholds_values
-    def send(  # type: ignore[override] # each kind names its own values
-        self,
-        to: str,
-        *,
-        user_name: str,
-        code: str,
-        locale: str | None = None,
-        expires_in: timedelta | None = None,
-        using: str = "default",
-    ) -> SendResult | Queued:
-        """Build the mail and hand it to the mailer `using`; see `build` for the values."""
-        message = self.build(
-            to, user_name=user_name, code=code, locale=locale, expires_in=expires_in
-        )
-        return self.deliver(message, using=using)
+    @classmethod
+    def samples(cls, locale: str) -> Mapping[str, Mapping[str, Any]]:
+        values = {"user_name": sample_name(locale), "code": SAMPLE_CODE}
+        return {"code": values, "asked for elsewhere": values | sample_origin(locale)}

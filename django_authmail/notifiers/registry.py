@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TypeVar
 
+from django.utils.module_loading import import_string
+
+from django_authmail.conf import conf
 from django_authmail.notifiers.base import Notifier
 
 N = TypeVar("N", bound=type[Notifier])
+
+# Of a folder of templates, a label of metrics and a part of a URL.
+_NAME = re.compile("[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 _KINDS: dict[str, type[Notifier]] = {}
 
@@ -16,8 +23,16 @@ def register(notifier: N) -> N:
     """Make a notifier class known under its `kind`; use it as a decorator.
 
     Registering the same class again (a module imported under two names while reloading) replaces
-    it. Raises ValueError where another class already has the name.
+    it.
+
+    Raises:
+        ValueError: `kind` is no name of a kind, or another class has it.
     """
+    if not _NAME.fullmatch(notifier.kind):
+        raise ValueError(
+            f"{notifier.__qualname__}.kind must be lower-case words with hyphens, such as "
+            f"'parcel-sent', not {notifier.kind!r}"
+        )
     known = _KINDS.get(notifier.kind)
     if known is not None and known.__qualname__ != notifier.__qualname__:
         raise ValueError(
@@ -30,14 +45,21 @@ def register(notifier: N) -> N:
 
 def get(kind: str) -> type[Notifier]:
     """Return the notifier class of `kind`, or raise LookupError with the nearest name."""
+    known = _all()
     try:
-        return _KINDS[kind]
+        return known[kind]
     except KeyError:
-        near = get_close_matches(kind, _KINDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(kinds())}"
+        near = get_close_matches(kind, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
         raise LookupError(f"no notifier of the kind {kind!r}; {hint}") from None
 
 
 def kinds() -> tuple[str, ...]:
     """Return the names of all registered kinds, sorted."""
-    return tuple(sorted(_KINDS))
+    return tuple(sorted(_all()))
+
+
+def _all() -> dict[str, type[Notifier]]:
+    for path in conf.notifiers:
+        register(import_string(path))
+    return _KINDS

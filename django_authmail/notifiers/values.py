@@ -1,20 +1,26 @@
-"""What a person's name, a code and a lifetime may look like in a mail. Pure."""
+"""What a person's name, a code and a lifetime may look like in a mail."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.utils.translation import npgettext
+from django.utils import timezone
+from django.utils.dateformat import format as date_format
+from django.utils.translation import npgettext, pgettext
 
+from django_authmail.conf import conf
 from django_authmail.exceptions import InvalidContext
 from django_authmail.secret import Secret
 
 #: Contract, section 1.
 MAX_NAME = 100
 
+MAX_TOKEN = 2_000
+
 _CODE = re.compile(r"[A-Za-z0-9-]{4,12}")
+_TOKEN = re.compile(rf"[!-~]{{1,{MAX_TOKEN}}}")
 
 # Letters and marks that show as nothing (Unicode: Default_Ignorable_Code_Point), which a name can
 # use to look like another one. Controls and format characters (bidi, zero-width) go by category.
@@ -23,18 +29,22 @@ _INVISIBLE = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 # What mail programs turn into a link by themselves: "evil.example" in a name would be a link in
-# our mail. U+3002, U+FF0E and U+FF61 are dots to IDNA (RFC 3490 3.1).
-_LINK_DOT = re.compile("(?<=\\w)([.\u3002\uff0e\uff61])(?=\\w)")
+# our mail. U+3002, U+FF0E and U+FF61 are dots to IDNA (RFC 3490 3.1), U+2024 and U+FE52 become one
+# where text is normalised (NFKC). No top-level domain is a number, so versions and IPv4 addresses
+# stay as they are.
+_LINK_DOT = re.compile("(?<=\\w)([.\u2024\u3002\ufe52\uff0e\uff61])(?=\\w)(?!\\d+(?:\\W|$))")
 
 
-def clean_name(value: str) -> str:
-    """Return a person's name as it may stand in a mail: visible characters on one line, NFC.
+def clean_name(value: str, field: str = "user_name") -> str:
+    """Return what a person typed as it may stand in a mail: visible characters on one line, NFC.
 
     It is cut at 100 characters, and a dot inside a word is followed by a space, so that no mail
     program makes a link of it. May return an empty string; templates greet without a name then.
     """
     if not isinstance(value, str):
-        raise InvalidContext("user_name", f"must be a string, not {type(value).__name__}")
+        raise InvalidContext(field, f"must be a string, not {type(value).__name__}")
+    # Only the beginning is shown; what a name of megabytes would cost is not spent.
+    value = value[: 10 * MAX_NAME]
     # NFC comes last: removing an invisible character can bring a letter and its mark together.
     name = "".join(map(_visible, value))
     name = unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", name).split()))
@@ -54,6 +64,61 @@ def checked_code(value: str) -> Secret:
         # The value is not shown: it may be a real code with a typing error in it.
         raise InvalidContext("code", "must be 4 to 12 characters of A-Z, a-z, 0-9 and hyphen")
     return Secret(value)
+
+
+def autofill_line(code: str) -> Secret:
+    """Return `@example.com #482901`, by which phones know whose code it is; empty without a domain.
+
+    The form is Apple's domain-bound code, in which the line is the last one.
+    """
+    domain = conf.autofill_domain
+    return Secret(f"@{domain} #{code}" if domain else "")
+
+
+def checked_token(value: str) -> Secret:
+    """Return the secret of a link, masked for reprs.
+
+    Raises InvalidContext unless it is a string of 1 to 2,000 printable ASCII characters.
+    """
+    if not isinstance(value, str):
+        raise InvalidContext("token", f"must be a string, not {type(value).__name__}")
+    if not _TOKEN.fullmatch(value):
+        raise InvalidContext("token", f"must be 1 to {MAX_TOKEN} printable ASCII characters")
+    return Secret(value)
+
+
+def checked_moment(value: datetime | str, field: str) -> datetime:
+    """Return a point in time, from a datetime or ISO 8601 text; InvalidContext without offset."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidContext(field, "is no time as in 2026-11-26T14:05:00+09:00") from None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidContext(field, "must be a time with its offset from UTC")
+    return value
+
+
+def moment_in_words(value: datetime) -> str:
+    """Return a time in the current time zone and the active language, with its offset from UTC."""
+    local = timezone.localtime(value)
+    # Translators: letters of Django's `date` filter.
+    shown = date_format(local, pgettext("email", "F j, Y, H:i"))
+    minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
+    if not minutes:
+        return f"{shown} (UTC)"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{shown} (UTC{'-' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''})"
+
+
+def origin(at: datetime | str | None, place: str, device: str) -> tuple[tuple[str, str], ...]:
+    """Return when, where and by what a mail was asked for, as labels and values; those known."""
+    rows = (
+        (pgettext("email", "Time"), moment_in_words(checked_moment(at, "at")) if at else ""),
+        (pgettext("email", "Place"), clean_name(place, "place")),
+        (pgettext("email", "Device"), clean_name(device, "device")),
+    )
+    return tuple(row for row in rows if row[1])
 
 
 def checked_lifetime(value: timedelta) -> timedelta:

@@ -165,12 +165,7 @@ class EmailBackend(DjangoEmailBackend):
 
     def deliver_message(self, message: AuthMessage) -> SendResult:
         """Hand over one of our own messages now, if it is done while its content is of use."""
-        seconds = self.config.deadline
-        if message.expires_in is not None:
-            seconds = min(seconds, message.expires_in.total_seconds())
-        return self.deliver(
-            message.envelope, message.as_bytes(), message.message_id, deadline_seconds=seconds
-        )
+        return SmtpSender(self.config).deliver_message(message)
 
     def _send_one(self, message: EmailMessage) -> SendResult:
         try:

@@ -83,6 +83,20 @@ class SmtpSender:
             return refused_here(ErrorCode.RECIPIENT_REFUSED, Reason.BAD_RECIPIENT, str(error))
         return self.deliver(message.envelope, message.as_bytes(), message.message_id)
 
+    @property
+    def from_email(self) -> str:
+        """The From of mails that name none; see `SmtpConfig`."""
+        return self.config.sender
+
+    def deliver_message(self, message: AuthMessage) -> SendResult:
+        """Hand over one of our own messages now, if it is done while its content is of use."""
+        seconds = self.config.deadline
+        if message.expires_in is not None:
+            seconds = min(seconds, message.expires_in.total_seconds())
+        return self.deliver(
+            message.envelope, message.as_bytes(), message.message_id, deadline_seconds=seconds
+        )
+
     def deliver(
         self,
         envelope: Envelope,

@@ -15,7 +15,13 @@ from django.test import Client
 from django.urls import clear_url_caches, path
 from pytest_django.fixtures import Settings
 
-from django_authmail.exceptions import InvalidAddress, InvalidContext, MailerUnusable, UnsafeHeader
+from django_authmail.exceptions import (
+    InvalidAddress,
+    InvalidContext,
+    MailerUnusable,
+    UnknownName,
+    UnsafeHeader,
+)
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers import Notifier, OTPNotifier
 from tests.conftest import UseMailer
@@ -34,7 +40,7 @@ class Call:
         self.values = values
 
     def __call__(self) -> object:
-        return self.notifier.send(self.to, **self.values)  # type: ignore[arg-type] # also wrong ones
+        return self.notifier.send(self.to, **self.values)
 
 
 def call(*, to: object = TO, **given: Any) -> Call:
@@ -70,7 +76,7 @@ CALLS: dict[str, tuple[Call, type[BaseException]]] = {
     "a lifetime that is none": (call(expires_in=timedelta(0)), InvalidContext),
     "a language that is none": (call(locale=7), AttributeError),
     "no such mailer": (call(using="elsewhere"), MailerUnusable),
-    "an unknown value": (call(colour="red"), TypeError),
+    "an unknown value": (call(colour="red"), UnknownName),
     "a project's own kind, address": (own("user@example.com\r\n"), UnsafeHeader),
     "a project's own kind, list": (own([TO]), TypeError),
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
+from django_authmail import notifiers
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers import OTPNotifier
+from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
 
 #: One TCP window of ten segments: the mail is there after one round trip.
 MAX_BYTES = 14_000
@@ -39,46 +43,101 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.tags if tag in names]
 
 
-def otp(locale: str, user_name: str = "홍길동") -> AuthMessage:
-    return OTPNotifier().build(
-        "hong@example.org", user_name=user_name, code="ABCD-EFGH-12", locale=locale
-    )
+def samples() -> Iterator[Any]:
+    """Yield every mail of the package: each kind, in each language, with each of its samples."""
+    for kind in notifiers.kinds():
+        notifier = notifiers.get(kind)
+        if notifier.__module__.startswith("django_authmail."):
+            for locale in LOCALES:
+                for name, values in notifier.samples(locale).items():
+                    yield pytest.param(kind, locale, values, id=f"{kind}-{locale}-{name}")
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("user_name", ["", "홍길동", "가" * 100, "<&>" * 33])
-def test_a_mail_fits_one_window(locale: str, user_name: str) -> None:
-    assert len(otp(locale, user_name).as_bytes()) < MAX_BYTES
+@pytest.fixture
+def message(kind: str, locale: str, values: Mapping[str, Any]) -> AuthMessage:
+    notifier = notifiers.get(kind).for_samples()
+    return notifier.build("hong@example.org", locale=locale, **values)
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_nothing_is_loaded_tracked_or_run(locale: str) -> None:
-    html = otp(locale).html_body
-    page = Page(html)
-    assert not page.all("script", "img", "link", "iframe", "form", "object", "a", "base")
-    assert not re.search(r"url\(|https?:|//|@import", html)
+every_mail = pytest.mark.parametrize(("kind", "locale", "values"), list(samples()))
+
+
+@every_mail
+def test_a_mail_fits_one_window(message: AuthMessage) -> None:
+    assert len(message.as_bytes()) < MAX_BYTES
+
+
+@every_mail
+def test_nothing_is_loaded_tracked_or_run(message: AuthMessage) -> None:
+    page = Page(message.html_body)
+    assert not page.all("script", "img", "link", "iframe", "form", "object", "base")
+    assert not re.search(r"url\(|@import", message.html_body)
     assert not any(name.startswith("on") for _, found in page.tags for name in found)
+    for link in page.all("a"):
+        assert (link["href"] or "").startswith("https://app.example.com/")
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_the_page_is_well_formed_and_has_a_language(locale: str) -> None:
-    page = Page(otp(locale).html_body)
+@every_mail
+def test_the_page_is_well_formed_and_has_a_language(message: AuthMessage) -> None:
+    page = Page(message.html_body)
     assert page.open == []
-    assert page.all("html") == [{"lang": locale}]
+    assert page.all("html") == [{"lang": message.locale}]
     assert len(page.all("h1")) == 1
     assert all(table["role"] == "presentation" for table in page.all("table"))
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_one_column_of_at_most_600_pixels(locale: str) -> None:
-    widths = re.findall(r"max-width: (\d+)px;", otp(locale).html_body)
+@every_mail
+def test_one_column_of_at_most_600_pixels(message: AuthMessage) -> None:
+    widths = re.findall(r"max-width: (\d+)px;", message.html_body)
     assert widths
     assert max(map(int, widths)) <= 600
 
 
+@every_mail
+def test_without_style_sheets_the_mail_is_styled_all_the_same(message: AuthMessage) -> None:
+    """Some mail programs drop the style element: what is in it is for phones and dark mode."""
+    page = Page(message.html_body)
+    styled = [found for tag, found in page.tags if tag in ("h1", "p", "td", "a", "span")]
+    assert [found for found in styled if "style" not in found and "aria-hidden" not in found] == []
+
+
+@every_mail
+def test_the_line_in_the_list_of_mails_has_no_secret(message: AuthMessage) -> None:
+    preheader, _, body = message.html_body.partition("<table")
+    shown = re.sub(r"<style>.*</style>|<title>.*</title>|<[^>]+>", "", preheader, flags=re.S)
+    assert SAMPLE_CODE not in preheader
+    assert SAMPLE_TOKEN not in preheader
+    assert len(re.findall("&#847;", shown)) >= 50
+    assert "<h1" in body
+
+
+@every_mail
+def test_the_text_part_stands_alone(message: AuthMessage) -> None:
+    """A code or a link has a line of its own, to be selected or opened as a whole."""
+    lines = message.text_body.splitlines()
+    assert not re.search("[<>]|&[a-z]+;", message.text_body)
+    assert "\n\n\n" not in message.text_body
+    for secret in (SAMPLE_CODE, SAMPLE_TOKEN):
+        found = [line for line in lines if secret in line]
+        assert [line for line in found if " " in line] == []
+        assert bool(found) == (secret in message.html_body)
+
+
+@every_mail
+def test_no_text_is_left_untranslated(message: AuthMessage, values: Mapping[str, Any]) -> None:
+    text = f"{message.subject}\n{message.text_body}"
+    for value in [*values.values(), "Example", SAMPLE_TOKEN]:
+        text = text.replace(str(value), "")
+    text = re.sub(r"https://\S*|\bUTC\b", "", text)
+    if message.locale == "ko":
+        assert not re.search("[A-Za-z]{3,}", text)
+    else:
+        assert not re.search("[가-힣]", text)
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 def test_the_code_is_large_selectable_text(locale: str) -> None:
-    html = otp(locale).html_body
+    html = OTPNotifier().build("a@example.org", "", "ABCD-EFGH-12", locale=locale).html_body
     (style,) = re.findall(r'style="([^"]*)">ABCD-EFGH-12</span>', html)
     assert "user-select: all" in style
     assert int(re.findall(r"font-size: (\d+)px", style)[0]) >= 28
@@ -86,19 +145,9 @@ def test_the_code_is_large_selectable_text(locale: str) -> None:
     assert [size for size in on_phones if int(size) < 28] == []
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_the_line_in_the_list_of_mails_does_not_show_the_code(locale: str) -> None:
-    html = otp(locale).html_body
-    preheader, _, body = html.partition("<table")
-    shown = re.sub(r"<style>.*</style>|<title>.*</title>|<[^>]+>", "", preheader, flags=re.S)
-    assert "ABCD" not in preheader
-    assert len(re.findall("&#847;", shown)) >= 50
-    assert "ABCD" in body
-
-
 def test_both_colour_schemes_are_readable() -> None:
     """WCAG 2.1 AA, 1.4.3: 4.5 to 1 for text."""
-    html = otp("en").html_body
+    html = OTPNotifier().build("a@example.org", "", "1234", locale="en").html_body
     light = {
         "page": _colours(r'class="am-outer"[^>]*background-color: (#\w+)', html),
         "card": _colours(r'class="am-card"[^>]*background-color: (#\w+)', html),

@@ -14,7 +14,13 @@ from django.utils import translation
 from django.views.debug import ExceptionReporter
 from pytest_django.fixtures import Settings
 
-from django_authmail.exceptions import InvalidAddress, InvalidContext, MailerUnusable, UnsafeHeader
+from django_authmail.exceptions import (
+    InvalidAddress,
+    InvalidContext,
+    MailerUnusable,
+    UnknownName,
+    UnsafeHeader,
+)
 from django_authmail.message import OnUnknown
 from django_authmail.notifiers import OTPContext, OTPNotifier
 from django_authmail.outcomes import Reason, SendResult
@@ -163,8 +169,10 @@ def test_refuses_values_that_cannot_be_shown(values: dict[str, Any], name: str) 
 
 @pytest.mark.parametrize("values", [{"kode": "1234"}, {"subject": "x"}])
 def test_refuses_names_that_it_does_not_know(values: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument"):
+    with pytest.raises(TypeError, match="there is no such value") as caught:
         build(**values)
+    assert isinstance(caught.value, UnknownName)
+    assert caught.value.name == next(iter(values))
 
 
 def test_refuses_hostile_addresses() -> None:
@@ -198,7 +206,12 @@ def test_a_name_is_text_and_nothing_else(name: str, locale: str) -> None:
 
 def test_reprs_show_no_code_and_no_name() -> None:
     message = build(code=CODE, user_name="홍길동")
-    context = OTPContext(user_name="홍길동", code=Secret(CODE), lifetime="5분")
+    context = OTPContext(
+        user_name="홍길동",
+        code=Secret(CODE),
+        code_in_subject=False,
+        autofill=Secret(f"@example.com #{CODE}"),
+    )
     shown = repr([message, context, OTPNotifier(), vars(OTPNotifier())])
     assert CODE not in shown
     assert "홍길동" not in shown

@@ -10,19 +10,12 @@ from django_authmail.notifiers import Notifier, OTPNotifier
 
 
 def test_the_public_names_are_these() -> None:
-    assert notifiers.__all__ == [
-        "Notifier",
-        "OTPContext",
-        "OTPNotifier",
-        "get",
-        "kinds",
-        "register",
-    ]
+    assert notifiers.__all__ == sorted(notifiers.__all__)
     assert all(hasattr(notifiers, name) for name in notifiers.__all__)
 
 
-def test_otp_is_registered() -> None:
-    assert "otp" in notifiers.kinds()
+def test_the_kinds_of_the_package_are_registered() -> None:
+    assert set(notifiers.kinds()) >= {"magic-link", "otp", "password-reset"}
     assert notifiers.get("otp") is OTPNotifier
 
 
@@ -44,3 +37,13 @@ def test_a_name_is_taken_once() -> None:
         notifiers.register(Impostor)
     assert notifiers.get("otp") is OTPNotifier
     assert notifiers.register(OTPNotifier) is OTPNotifier
+
+
+@pytest.mark.parametrize("kind", ["", "Otp", "otp_code", "otp/../x", "otp code", "-otp", "otp-"])
+def test_a_kind_is_a_name_for_folders_and_urls(kind: str) -> None:
+    class Nameless(Notifier):
+        pass
+
+    Nameless.kind = kind
+    with pytest.raises(ValueError, match="kind must be lower-case words with hyphens"):
+        notifiers.register(Nameless)

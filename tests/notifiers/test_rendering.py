@@ -11,11 +11,22 @@ from django.template import TemplateDoesNotExist
 from pytest_django.fixtures import Settings
 
 from django_authmail.exceptions import InvalidContext, UnsafeHeader
+from django_authmail.notifiers.brand import Brand
 from django_authmail.notifiers.rendering import render
 from django_authmail.secret import Secret
 
 Write = Callable[..., None]
 
+OTP_VALUES = {
+    "user_name": "",
+    "code": Secret("1234"),
+    "code_in_subject": False,
+    "autofill": "",
+    "lifetime": "x",
+    "locale": "en",
+    "origin": (),
+    "brand": Brand(name="S"),
+}
 VALUES = {"user_name": "<b>O'Brien</b>", "code": Secret("CANARY-1")}
 
 
@@ -120,16 +131,14 @@ def test_a_subject_is_one_line(write: Write) -> None:
 
 def test_a_template_is_found_without_app_dirs(settings: Settings) -> None:
     settings.TEMPLATES = []
-    values = {"user_name": "", "code": "1234", "lifetime": "x", "locale": "en", "sender_name": "S"}
-    assert "1234" in render("otp", values, locale="en").html_body
+    assert "1234" in render("otp", OTP_VALUES, locale="en").html_body
 
 
 def test_a_project_replaces_one_block(write: Write, tmp_path: Path) -> None:
     write()
     (tmp_path / "authmail" / "otp").mkdir()
     (tmp_path / "authmail" / "otp" / "subject.txt").write_text("Mine")
-    values = {"user_name": "", "code": "1234", "lifetime": "x", "locale": "en", "sender_name": "S"}
-    rendered = render("otp", values, locale="en")
+    rendered = render("otp", OTP_VALUES, locale="en")
     assert rendered.subject == "Mine"
     assert "<title>Mine</title>" in rendered.html_body
 
@@ -143,5 +152,4 @@ def test_with_debug_a_changed_template_shows_at_once(write: Write, settings: Set
 
 
 def test_a_repr_shows_nothing() -> None:
-    values = {**VALUES, "lifetime": "x", "locale": "en", "sender_name": "S"}
-    assert "CANARY" not in repr(render("otp", values, locale="en"))
+    assert "CANARY" not in repr(render("otp", OTP_VALUES | VALUES, locale="en"))
