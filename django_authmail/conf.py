@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 PREFIX = "AUTHMAIL_"
 
+#: The windows that AUTHMAIL_QUOTAS may name, and their lengths.
+QUOTA_WINDOWS = {"minute": timedelta(minutes=1), "day": timedelta(days=1)}
+
 
 class Setting(Generic[T]):
     """One setting: its type, default and range. `read` is what code behind it gets."""
@@ -85,6 +88,30 @@ def _addresses(value: list[str] | tuple[str, ...]) -> str | None:
             envelope_address(address, "it")
         except (AttributeError, TypeError, AuthmailError) as error:
             return f"must hold email addresses: {error}"
+    return None
+
+
+def mailer_names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return one name or several as a tuple of names."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _mailer_names(value: str | list[str] | tuple[str, ...]) -> str | None:
+    names = mailer_names(value)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        return "must be the name of a mailer, or a list of names"
+    return None if len(set(names)) == len(names) else "must name each mailer once"
+
+
+def _quotas(value: dict[Any, Any]) -> str | None:
+    for mailer, windows in value.items():
+        if not isinstance(mailer, str) or not isinstance(windows, dict):
+            return 'must be like {"default": {"day": 500, "minute": 30}}'
+        for window, most in windows.items():
+            if window not in QUOTA_WINDOWS:
+                return f"must have the windows {' and '.join(QUOTA_WINDOWS)}, not {window!r}"
+            if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+                return f"must have whole numbers from 0, not {most!r}"
     return None
 
 
@@ -166,14 +193,20 @@ class Conf:
     autofill_domain = Setting(str, "", problem=_domain)
     #: How mails look as the project's own; see docs/notifiers.md.
     brand: Setting[dict[str, Any]] = Setting(dict, {}, problem=_brand)
+    #: Failures of connection or login in a row after which a carrier's breaker opens.
+    breaker_failures = Setting(int, 5, problem=_at_least_one)
+    #: How long an open breaker keeps mail from a carrier before one message tries it.
+    breaker_pause = Setting(timedelta, timedelta(seconds=30), problem=_positive)
     #: Write mails as .eml files into this folder instead of connecting. For tests.
     capture_dir = Setting((str, os.PathLike), "", read=os.fspath)
     #: Hand queued messages to Celery after commit. Without it, run `manage.py authmail_dispatch`.
     celery = Setting(bool, False)
     #: Show the code in the subject too, which phones show on locked screens.
     code_in_subject = Setting(bool, False)
-    #: The mailer that queued mail leaves by.
-    deliver_using = Setting(str, "default")
+    #: The mailer that queued mail leaves by; or several, each used where those before it cannot.
+    deliver_using: Setting[tuple[str, ...]] = Setting(
+        (str, list, tuple), ("default",), problem=_mailer_names, read=mailer_names
+    )
     #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
     hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
     #: What every link in a mail begins with: https, or http for this machine. Empty: no links.
@@ -188,6 +221,9 @@ class Conf:
     log_plain_hash = Setting(bool, False)
     #: Hand-overs in the background before a message fails.
     max_attempts = Setting(int, 8, problem=_at_least_one)
+    #: Most recipients for each mailer and window, as {"primary": {"day": 2000, "minute": 30}}; 0:
+    #: no limit. Without an entry, what the mailer's preset knows.
+    quotas: Setting[dict[str, dict[str, int]]] = Setting(dict, {}, problem=_quotas)
     #: Serve /metrics.
     metrics_enabled = Setting(bool, False)
     #: Ask for an API key at /metrics.

@@ -39,7 +39,7 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
         has_time = end - time.monotonic() > MINIMUM_SECONDS
         try:
             row = queue.settle(
-                claim, result, carrier=conf.deliver_using, final=True, resend_now=has_time
+                claim, result, carrier=conf.deliver_using[0], final=True, resend_now=has_time
             )
         except LeaseLost:
             return _lost(claim)
@@ -81,7 +81,7 @@ def _dispatch(claim: Claim) -> Message | None:
         if claim.valid_seconds is not None and claim.valid_seconds <= 0:
             return queue.drop(claim, _TOO_LATE, State.EXPIRED)
         result = _send(claim, conf.send_deadline.total_seconds())
-        return queue.settle(claim, result, carrier=conf.deliver_using)
+        return queue.settle(claim, result, carrier=conf.deliver_using[0])
     except LeaseLost:
         return _lost(claim)
     except DatabaseError:

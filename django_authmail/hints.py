@@ -111,6 +111,12 @@ _HINTS: dict[Reason, Promise] = {
     Reason.MAILER_UNUSABLE: _(
         "The mail settings name no mailer that can send. `manage.py check` says what is wrong."
     ),
+    Reason.MAILER_UNAVAILABLE: _(
+        "The mail server was not to be reached several times in a row, or refused the login, and "
+        "is left alone for a moment. It is tried again by itself; the attempts before this one say "
+        "what is wrong."
+    ),
+    Reason.PAUSED: _("Sending is paused. Whoever paused it can resume it in the admin."),
 }
 
 

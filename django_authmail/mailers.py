@@ -83,12 +83,12 @@ def get_mailer(using: str = "default") -> BaseEmailBackend:
 
 
 def carrier(using: str = "") -> BaseEmailBackend:
-    """Return a new backend object that queued mail leaves by; AUTHMAIL_DELIVER_USING by default.
+    """Return a new backend object that queued mail leaves by; the first of them by default.
 
     Raises:
         MailerUnusable: there is no such mailer, or it cannot carry stored mail.
     """
-    using = using or conf.deliver_using
+    using = using or conf.deliver_using[0]
     if problem := carrier_problem(using):
         raise MailerUnusable(problem)
     if conf.mailers is None and conf.email_backend in (_DJANGO_SMTP, OUTBOX):
@@ -99,7 +99,7 @@ def carrier(using: str = "") -> BaseEmailBackend:
 
 def carrier_problem(using: str = "") -> str | None:
     """Say why the mailer cannot carry queued mail; None when it can. Opens no connection."""
-    using = using or conf.deliver_using
+    using = using or conf.deliver_using[0]
     try:
         path = options(using).backend
     except MailerUnusable as error:

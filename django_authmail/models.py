@@ -75,6 +75,9 @@ class Message(models.Model):
     supersede_hash = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
     #: Names of the carriers that it may leave by, in their order; empty: AUTHMAIL_DELIVER_USING.
     deliver_using = models.JSONField(default=list, editable=False)
+    #: The one of them that it is being handed over by, where that is not the first. A message whose
+    #: outcome is unknown leaves by this one and no other.
+    carrier = models.CharField(_("mailer"), max_length=64, blank=True)
     #: Token of the worker that has it; NULL unless sending.
     lease = models.UUIDField(null=True, editable=False)
     expires_at = models.DateTimeField(_("valid until"), null=True)

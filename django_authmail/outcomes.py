@@ -60,6 +60,8 @@ class Reason(StrEnum):
     SEAL_BROKEN = "seal_broken"
     ROW_BROKEN = "row_broken"
     MAILER_UNUSABLE = "mailer_unusable"
+    MAILER_UNAVAILABLE = "mailer_unavailable"
+    PAUSED = "paused"
 
 
 class Retry(StrEnum):

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_authmail.exceptions import AuthmailError
 from django_authmail.extras import installed
 from django_authmail.guards import header_address
+from django_authmail.schedule import beat_schedule
 from django_authmail.secret import Secret
 from example_project.commands import management_command, needs_mail_server
 from example_project.environment import Environment
@@ -275,11 +276,9 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat-schedule")
-CELERY_BEAT_SCHEDULE = {
-    # Picks up what a lost task or a dead worker left behind. A sweep that nobody ran in time is
-    # dropped: the next one finds the same rows.
-    "sweep": {"task": "authmail.sweep", "schedule": 5.0, "options": {"expires": 5.0}},
-}
+# Picks up what a lost task or a dead worker left behind. A sweep that nobody ran in time is
+# dropped: the next one finds the same rows.
+CELERY_BEAT_SCHEDULE = beat_schedule()
 
 # -- Logs ----------------------------------------------------------------------------------------
 

@@ -107,7 +107,6 @@ def test_a_good_project_gets_no_message_when_deployed(sqlite_options: dict[str, 
     [
         ("AUTHMAIL_API_KEY", 5, "must be str, not int", "Secret('')"),
         ("AUTHMAIL_CELERY", "yes", "must be bool, not str", "False"),
-        ("AUTHMAIL_DELIVER_USING", ["a"], "must be str, not list", "'default'"),
         (
             "AUTHMAIL_AUTOFILL_DOMAIN",
             "https://example.com",
@@ -148,6 +147,42 @@ def test_a_good_project_gets_no_message_when_deployed(sqlite_options: dict[str, 
             ["parcel"],
             "must hold dotted paths, such as 'shop.notifiers.ParcelNotifier'",
             "()",
+        ),
+        (
+            "AUTHMAIL_DELIVER_USING",
+            {"a"},
+            "must be str or list or tuple, not set",
+            "('default',)",
+        ),
+        (
+            "AUTHMAIL_DELIVER_USING",
+            [],
+            "must be the name of a mailer, or a list of names",
+            "('default',)",
+        ),
+        (
+            "AUTHMAIL_DELIVER_USING",
+            ["a", "a"],
+            "must name each mailer once",
+            "('default',)",
+        ),
+        (
+            "AUTHMAIL_QUOTAS",
+            {"default": 500},
+            'must be like {"default": {"day": 500, "minute": 30}}',
+            "{}",
+        ),
+        (
+            "AUTHMAIL_QUOTAS",
+            {"default": {"hour": 500}},
+            "must have the windows minute and day, not 'hour'",
+            "{}",
+        ),
+        (
+            "AUTHMAIL_QUOTAS",
+            {"default": {"day": -1}},
+            "must have whole numbers from 0, not -1",
+            "{}",
         ),
         ("AUTHMAIL_LOG_FORMAT", "xml", "must be one of 'text', 'json'", "'text'"),
         ("AUTHMAIL_MAX_ATTEMPTS", 0, "must be 1 or more", "8"),
@@ -472,6 +507,11 @@ def test_e008_a_carrier_that_does_not_exist(settings: Settings) -> None:
     )
 
 
+def test_e008_looks_at_each_carrier_of_a_list(settings: Settings) -> None:
+    settings.AUTHMAIL_DELIVER_USING = ["default", "backup"]
+    expect("E008", "There is no mailer 'backup'; MAILERS has 'default'.", CARRIER_HINT)
+
+
 def test_e008_a_carrier_that_reads_fields_instead_of_bytes(mailer: Mailer) -> None:
     mailer("django.core.mail.backends.base.BaseEmailBackend")
     expect(
@@ -579,8 +619,9 @@ def test_w006_nobody_sweeps(settings: Settings, app: Celery) -> None:
         "W006",
         "No entry of CELERY_BEAT_SCHEDULE names the task 'authmail.sweep': mail that is tried "
         "again, or whose task was lost, is not sent.",
-        'Add "authmail-sweep": {"task": "authmail.sweep", "schedule": 5.0} and run `celery beat`, '
-        "or run `manage.py authmail_dispatch` beside the workers and silence this check.",
+        "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, and run "
+        "`celery beat`; or run `manage.py authmail_dispatch` beside the workers and silence this "
+        "check.",
     )
     app.conf.beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
     assert found() == {}
@@ -779,6 +820,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
                 assert rows[setting.name] in {f"{seconds:g} s", *long}
             case "" | ():
                 assert rows[setting.name] in ("none", "from SECRET_KEY", "the system's")
+            case (str(name),):
+                assert rows[setting.name] == f'`"{name}"`'
             case str():
                 assert rows[setting.name] == f'`"{setting.default}"`'
             case _:

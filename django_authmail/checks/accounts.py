@@ -51,18 +51,16 @@ def check_files(app_configs: Apps = None, **kwargs: Any) -> Found:
 
 
 def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
-    """Ask whether queued mail can leave by the mailer that AUTHMAIL_DELIVER_USING names."""
+    """Ask whether queued mail can leave by each mailer that AUTHMAIL_DELIVER_USING names."""
     if Conf.deliver_using.problem():
         return []  # E001 says so
-    problem = mailers.carrier_problem(conf.deliver_using)
-    if problem is None:
-        return []
     hint = (
         "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by; give it one with the "
         f"backend {mailers.OUR_SMTP}."
     )
-    # It may end in a question: "did you mean …?"
-    return [new_error("E008", problem if problem.endswith("?") else f"{problem}.", hint)]
+    problems = filter(None, map(mailers.carrier_problem, conf.deliver_using))
+    # One may end in a question: "did you mean …?"
+    return [new_error("E008", p if p.endswith("?") else f"{p}.", hint) for p in problems]
 
 
 def smtp_mailers() -> Iterator[tuple[str, mailers.MailerOptions]]:
@@ -73,9 +71,13 @@ def smtp_mailers() -> Iterator[tuple[str, mailers.MailerOptions]]:
         ours = given.backend == mailers.OUR_SMTP or (
             given.backend == mailers.OUTBOX and conf.mailers is None
         )
-        named = alias in ("default", conf.deliver_using)
+        named = alias in ("default", *_carriers())
         if ours or (named and _is_smtp(given.backend)):
             yield alias, given
+
+
+def _carriers() -> tuple[str, ...]:
+    return () if Conf.deliver_using.problem() else conf.deliver_using
 
 
 def _is_smtp(path: str) -> bool:

@@ -75,8 +75,8 @@ def check_celery(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "W006",
                 f"No entry of CELERY_BEAT_SCHEDULE names the task {tasks.SWEEP!r}: mail that is "
                 "tried again, or whose task was lost, is not sent.",
-                f'Add "authmail-sweep": {{"task": "{tasks.SWEEP}", "schedule": 5.0}} and run '
-                "`celery beat`, or run `manage.py authmail_dispatch` beside the workers and "
+                "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, and "
+                "run `celery beat`; or run `manage.py authmail_dispatch` beside the workers and "
                 "silence this check.",
             )
         )

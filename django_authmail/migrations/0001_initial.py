@@ -130,6 +130,10 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, db_index=True, editable=False, max_length=64),
                 ),
                 ("deliver_using", models.JSONField(default=list, editable=False)),
+                (
+                    "carrier",
+                    models.CharField(blank=True, max_length=64, verbose_name="mailer"),
+                ),
                 ("lease", models.UUIDField(editable=False, null=True)),
                 ("expires_at", models.DateTimeField(null=True, verbose_name="valid until")),
                 ("on_unknown", models.CharField(max_length=8)),

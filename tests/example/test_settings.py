@@ -142,7 +142,7 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     assert settings["CACHES"]["default"]["BACKEND"].endswith("LocMemCache")
     assert settings["CELERY_BROKER_URL"].startswith("filesystem://")
     assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["polling_interval"] == 0.1
-    assert settings["CELERY_BEAT_SCHEDULE"]["sweep"] == {
+    assert settings["CELERY_BEAT_SCHEDULE"]["authmail-sweep"] == {
         "task": "authmail.sweep",
         "schedule": 5.0,
         "options": {"expires": 5.0},

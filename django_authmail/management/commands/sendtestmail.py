@@ -70,7 +70,7 @@ class Command(BaseCommand):
             return False
         self._line(_("Mail"), f"{kind} -> {address}")
         self._line(_("From"), message.from_email)
-        self._line(_("Mailer"), f"{using or conf.deliver_using} ({_path(backend)})")
+        self._line(_("Mailer"), f"{using or conf.deliver_using[0]} ({_path(backend)})")
         started = time.monotonic()
         if isinstance(backend, EmailBackend) and not backend.config.capture_dir:
             result = self._step_by_step(message, backend.config)

@@ -1,0 +1,26 @@
+"""Entries for Celery beat, to be taken over in settings.py: it imports nothing that needs Django.
+
+CELERY_BEAT_SCHEDULE = beat_schedule()
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Seconds between two sweeps: a message whose task was lost, or whose time to try again has come,
+#: is under way after at most so long.
+SWEEP_EVERY = 5.0
+
+
+def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
+    """Return the entries that this package needs; join them with the project's own by `|`.
+
+    `queue` is the queue that they go to; by default that of the Celery app. An entry expires when
+    the next one is due, so that beat and a stopped worker do not pile them up.
+    """
+    options: dict[str, Any] = {"expires": SWEEP_EVERY}
+    if queue:
+        options["queue"] = queue
+    return {
+        "authmail-sweep": {"task": "authmail.sweep", "schedule": SWEEP_EVERY, "options": options}
+    }

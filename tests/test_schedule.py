@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from django_authmail import tasks
+from django_authmail.schedule import beat_schedule
+
+
+def test_a_sweep_that_nobody_ran_in_time_is_dropped() -> None:
+    [entry] = beat_schedule().values()
+    assert entry == {"task": tasks.SWEEP, "schedule": 5.0, "options": {"expires": 5.0}}
+
+
+def test_goes_to_the_queue_that_the_project_names() -> None:
+    [entry] = beat_schedule(queue="mail").values()
+    assert entry["options"] == {"expires": 5.0, "queue": "mail"}
+
+
+def test_can_be_used_where_settings_are_made() -> None:
+    code = (
+        "import sys; from django_authmail.schedule import beat_schedule; beat_schedule();"
+        "assert not any(name.split('.')[0] in ('django', 'celery') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
