@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import hints
 from django_authmail.admin import shown
+from django_authmail.admin.preview_pages import PreviewPages
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
 from django_authmail.hashes import address_hashes
@@ -156,6 +157,10 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
 
     class Media:
         css = {"all": ("authmail/admin.css",)}
+
+    def get_urls(self) -> list[Any]:
+        # Before those of a row, which take any text for its id.
+        return [*PreviewPages(self).urls, *super().get_urls()]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
