@@ -14,6 +14,7 @@ from pytest_django.fixtures import Settings
 
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
+from tests.kinds import SHIPPED
 from tests.smtp_server import PASSWORD, USER, SmtpServer
 
 TO = "hong@example.org"
@@ -77,6 +78,24 @@ def test_mail_and_report_in_the_chosen_language(
     run = Run(TO, locale=locale)
     assert smtp_server.mails[0].mail["Subject"] == subject
     assert words in run.out
+
+
+@pytest.mark.parametrize("locale", ["ko", "en"])
+@pytest.mark.parametrize("kind", SHIPPED)
+def test_a_sample_of_every_kind(smtp_server: SmtpServer, kind: str, locale: str) -> None:
+    run = Run(TO, kind=kind, locale=locale)
+    assert run.error == ""
+    (received,) = smtp_server.mails
+    assert received.mail["Content-Language"] == locale
+    assert received.text.strip()
+    assert run.out.startswith(("  메일: " if locale == "ko" else "  Mail: ") + f"{kind} -> {TO}")
+
+
+def test_an_unknown_kind_is_refused_with_the_known(smtp_server: SmtpServer) -> None:
+    run = Run(TO, "--kind", "magic-lnk")
+    assert "invalid choice: 'magic-lnk'" in run.error
+    assert "'magic-link'" in run.error
+    assert not smtp_server.mails
 
 
 @pytest.mark.parametrize(("locale", "subject"), [("ko", "테스트 메일"), ("en", "Test mail")])

@@ -18,7 +18,8 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import AuthmailError
 from django_authmail.hints import hint
 from django_authmail.message import AuthMessage
-from django_authmail.notifiers import OTPNotifier
+from django_authmail.notifiers import registry
+from django_authmail.notifiers.languages import LOCALES, choose_locale
 from django_authmail.outcomes import ErrorCode, Failure, Reason, SendResult
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.carrier import deliver
@@ -27,8 +28,8 @@ from django_authmail.smtp.dialogue import Connection, open_connection
 from django_authmail.smtp.errors import SmtpFailure
 from django_authmail.smtp.wire import Deadline
 
-#: What the sample mail shows. It opens nothing.
-SAMPLE_CODE = "482901"
+#: A mail without any template: text, and nothing else that could be wrong.
+PLAIN = "plain"
 
 _TLS_REASONS = {Reason.TLS_ERROR, Reason.CERTIFICATE_INVALID, Reason.STARTTLS_UNSUPPORTED}
 
@@ -43,9 +44,14 @@ class Command(BaseCommand):
         parser.add_argument("address", nargs="*", help="who gets it; one mail for each")
         parser.add_argument("--to", action="append", default=[], help="the same, as an option")
         parser.add_argument("--using", default="", help="mailer; default: AUTHMAIL_DELIVER_USING")
-        parser.add_argument("--kind", choices=("otp", "plain"), default="otp", help="which mail")
         parser.add_argument(
-            "--locale", choices=("ko", "en"), help="language of the mail and of this report"
+            "--kind",
+            choices=(*registry.kinds(), PLAIN),
+            default="otp",
+            help="which mail, with sample values: a kind of this project, or plain text",
+        )
+        parser.add_argument(
+            "--locale", choices=LOCALES, help="language of the mail and of this report"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -159,16 +165,18 @@ class Command(BaseCommand):
 
 
 def _message(kind: str, address: str) -> AuthMessage:
-    if kind == "otp":
-        return OTPNotifier().build(address, user_name="", code=SAMPLE_CODE)
-    return AuthMessage(
-        to=(address,),
-        subject=_("Test mail"),
-        text_body=_("This is a test. If you read it, the mail settings work.") + "\n",
-        from_email=conf.default_from_email,
-        kind="test",
-        locale=translation.get_language() or "",
-    )
+    if kind == PLAIN:
+        return AuthMessage(
+            to=(address,),
+            subject=_("Test mail"),
+            text_body=_("This is a test. If you read it, the mail settings work.") + "\n",
+            from_email=conf.default_from_email,
+            kind="test",
+            locale=translation.get_language() or "",
+        )
+    notifier, locale = registry.get(kind), choose_locale(None)
+    sample = next(iter(notifier.samples(locale).values()), {})
+    return notifier.for_samples().build(address, **sample, locale=locale)
 
 
 def _path(backend: BaseEmailBackend) -> str:
