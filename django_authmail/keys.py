@@ -18,7 +18,14 @@ import zlib
 from django_authmail.secret import Secret
 
 #: What a key may allow (contract, section 4); a key holds one or more of these.
-SCOPES = ("send:otp", "send:raw", "messages:read")
+SCOPES = (
+    "send:otp",
+    "send:magic-link",
+    "send:password-reset",
+    "send:template",
+    "send:raw",
+    "messages:read",
+)
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _START = "am_live_"

@@ -16,6 +16,7 @@ from rest_framework import serializers
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import header_address, safe_header
 from django_authmail.message import Attachment
+from django_authmail.notifiers.values import MAX_TOKEN
 
 MAX_ADDRESS = 320
 #: Contract, section 1; in UTF-8.
@@ -30,11 +31,16 @@ _HARMLESS_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}", re.ASCII)
 WHOLE = "non_field_errors"
 
 
+def is_harmless_name(name: str) -> bool:
+    """Tell whether the name of a member may stand in an answer."""
+    return _HARMLESS_NAME.fullmatch(name) is not None
+
+
 def unknown_members(names: Iterable[str], place: str) -> dict[str, list[str]]:
     """Return the errors for members that `place` ("an attachment") does not have."""
     errors: dict[str, list[str]] = {}
     for name in names:
-        if _HARMLESS_NAME.fullmatch(name):
+        if is_harmless_name(name):
             errors[name] = [f"is no member of {place}"]
         else:
             errors[WHOLE] = [f"has a member that is none of {place}"]
@@ -136,6 +142,23 @@ class Code(Text):
             ],
             **options,
         )
+
+
+class Token(Text):
+    """The secret of a link: 1 to 2,000 printable ASCII characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            max_length=MAX_TOKEN,
+            validators=[RegexValidator(r"\A[!-~]+\Z", "must be printable ASCII without spaces")],
+            **options,
+        )
+
+
+class Values(serializers.DictField):
+    """A JSON object, whose members the kind of mail judges."""
+
+    default_error_messages = {"not_a_dict": "must be a JSON object"}
 
 
 class Locale(Text):

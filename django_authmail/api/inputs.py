@@ -24,6 +24,8 @@ from django_authmail.api.fields import (
     Locale,
     Seconds,
     Text,
+    Token,
+    Values,
     unknown_members,
 )
 from django_authmail.api.problems import Fault, Problem
@@ -76,6 +78,28 @@ class SendOTP(_SendToOne):
     code = Code(
         help_text="The one-time code, 4 to 12 characters of A-Z, a-z, 0-9 and `-`. A string, so "
         "that leading zeros survive.",
+    )
+
+
+class _SendLink(_SendToOne):
+    token = Token(help_text="The secret of the link, URL-encoded into it.")
+
+
+class SendMagicLink(_SendLink):
+    """Body of POST /send/magic-link."""
+
+
+class SendPasswordReset(_SendLink):
+    """Body of POST /send/password-reset."""
+
+
+class SendTemplate(_Send):
+    """Body of POST /send/template: any kind of mail that the project has."""
+
+    to = Address(help_text="The one recipient, as `name@domain` or `Name <name@domain>`.")
+    template = Text(max_length=100, help_text="The name of a kind, such as `welcome`.")
+    context = Values(  # type: ignore[assignment] # a field of this name replaces the property
+        help_text="The values that this kind shows, by name."
     )
 
 

@@ -42,6 +42,8 @@ class Kind:
 
 _SEE_REASON = _("The member `reason` says more; the send log has the server's reply.")
 
+_NO_BASE_URL = _("Whoever runs this service has to set AUTHMAIL_LINK_BASE_URL.")
+
 #: Every code that this API answers with (contract, section 3).
 KINDS: dict[str, Kind] = {
     "malformed_json": Kind(
@@ -114,6 +116,11 @@ KINDS: dict[str, Kind] = {
         title="The recipient is not a usable address",
         hint=_("Give one address, as name@domain."),
     ),
+    "unknown_template": Kind(
+        status=422,
+        title="There is no such kind of mail",
+        hint=_("The member `template` names a kind of mail that this project has."),
+    ),
     "template_error": Kind(
         status=422,
         title="The mail cannot be made from these values",
@@ -128,6 +135,12 @@ KINDS: dict[str, Kind] = {
         status=501,
         title="Idempotency-Key is not available in this version",
         hint=_("Nothing was sent. Leave the header `Idempotency-Key` out."),
+    ),
+    "magic_link_not_configured": Kind(
+        status=503, title="This service has no address for links", hint=_NO_BASE_URL
+    ),
+    "link_base_url_not_configured": Kind(
+        status=503, title="This service has no address for links", hint=_NO_BASE_URL
     ),
     "smtp_auth_failed": Kind(
         status=502, title="The mail server refused the login", retryable=True, hint=_SEE_REASON
@@ -232,9 +245,10 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
         headers=headers,
         content_type=CONTENT_TYPE,
     )
-    if problem.status == 502:
-        # Django reports every 5xx to ADMINS by mail. The outcome is on record already, and a mail
-        # about a mail server that does not answer would keep the caller waiting for it again.
+    if problem.status in (502, 503):
+        # Django reports every 5xx to ADMINS by mail. What happened is on record or in the answer
+        # already, and a mail about a mail server that does not answer would keep the caller
+        # waiting for it again.
         response._has_been_logged = True  # type: ignore[attr-defined] # django.utils.log reads it
     return response
 

@@ -26,6 +26,7 @@ from rest_framework.serializers import Serializer
 import django_authmail
 from django_authmail.api import fields, inputs, outputs
 from django_authmail.api.problems import CONTENT_TYPE, KINDS
+from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,9 +67,19 @@ def description(mount: str) -> dict[str, Any]:
         generator = SchemaGenerator(patterns=urls.urlpatterns)  # type: ignore[no-untyped-call] # untyped there
         document: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # untyped there
     # Unknown members are refused, which drf-spectacular has no way to say.
-    for form in (inputs.SendOTP, inputs.SendRaw, fields.AttachmentForm):
+    for form in _CLOSED:
         document["components"]["schemas"][form.__name__]["additionalProperties"] = False
     return document
+
+
+_CLOSED = (
+    inputs.SendOTP,
+    inputs.SendMagicLink,
+    inputs.SendPasswordReset,
+    inputs.SendTemplate,
+    inputs.SendRaw,
+    fields.AttachmentForm,
+)
 
 
 def described(**facts: Any) -> Callable[[F], F]:
@@ -166,6 +177,7 @@ def _send(path: str, summary: str, form: type[Serializer[Any]], example: OpenApi
                 description="Queued; `Location` is where its outcome will be.",
             ),
             **_problems(400, 401, 403, 406, 411, 413, 415, 422, 501),
+            **_problems(503),
             (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
         },
         "examples": [example, _SENT],
@@ -176,7 +188,25 @@ SEND_OTP = _send(
     "otp",
     "Send a one-time code",
     inputs.SendOTP,
-    _example(to="hong@example.com", user_name="홍길동", code="482901", locale="ko"),
+    _example(to="hong@example.com", user_name="홍길동", code=SAMPLE_CODE, locale="ko"),
+)
+SEND_MAGIC_LINK = _send(
+    "magic-link",
+    "Send a link that signs in",
+    inputs.SendMagicLink,
+    _example(to="hong@example.com", user_name="홍길동", token=SAMPLE_TOKEN, locale="ko"),
+)
+SEND_PASSWORD_RESET = _send(
+    "password-reset",
+    "Send a link to choose a new password by",
+    inputs.SendPasswordReset,
+    _example(to="hong@example.com", user_name="홍길동", token=SAMPLE_TOKEN, locale="ko"),
+)
+SEND_TEMPLATE = _send(
+    "template",
+    "Send any kind of mail that the project has",
+    inputs.SendTemplate,
+    _example(to="hong@example.com", template="welcome", context={"user_name": "홍길동"}),
 )
 SEND_RAW = _send(
     "",

@@ -1,11 +1,15 @@
-"""The endpoints that send: POST /send and POST /send/otp."""
+"""The endpoints that send: POST /send, and POST /send/ with the name of a kind."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, ClassVar
 
 from django.utils import translation
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,17 +18,29 @@ from rest_framework.serializers import Serializer
 from django_authmail import dispatch, outbox, plaintext
 from django_authmail.api import body, headers, inputs, outputs, schema
 from django_authmail.api.base import AuthmailView
+from django_authmail.api.fields import is_harmless_name
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.conf import conf
-from django_authmail.exceptions import InvalidAddress, InvalidContext, UnsafeHeader
+from django_authmail.exceptions import InvalidAddress, InvalidContext, NoLinkBaseURL, UnsafeHeader
 from django_authmail.message import AuthMessage, OnUnknown
-from django_authmail.notifiers import OTPNotifier
+from django_authmail.notifiers import registry
+from django_authmail.notifiers.base import Options
+
+# `to` belongs to the body; of a notifier's options, only these are about what the mail says.
+_NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email")) - {
+    "at",
+    "place",
+    "device",
+}
+_NO_VALUE = "is no value of a mail"
 
 
 class SendView(AuthmailView):
     """Base of the endpoints that send: read, check, build, hand over."""
 
     form: ClassVar[type[Serializer[Any]]]
+    #: The answer where the mail has a link and the project no base for it.
+    no_base_url: ClassVar[str] = "link_base_url_not_configured"
 
     def build(self, given: dict[str, Any]) -> AuthMessage:
         """Return the mail for the members of a checked body."""
@@ -60,6 +76,8 @@ class SendView(AuthmailView):
             # not the recipient's, and must not decide by way of a LocaleMiddleware.
             with translation.override(conf.language_code):
                 return self.build(given)
+        except NoLinkBaseURL:
+            raise Problem(self.no_base_url) from None
         except (UnsafeHeader, InvalidAddress, InvalidContext) as error:
             name = error.name if isinstance(error, InvalidContext) else error.field
             if name not in given and not isinstance(error, UnsafeHeader):
@@ -72,23 +90,82 @@ class SendView(AuthmailView):
         raise Problem(code, faults=[fault])
 
 
-class SendOTPView(SendView):
+class SendKindView(SendView):
+    """Base of the endpoints that send one kind of mail."""
+
+    kind: ClassVar[str]
+    #: Members of the body that are values of the mail.
+    values: ClassVar[tuple[str, ...]]
+
+    @sensitive_variables()
+    def build(self, given: dict[str, Any]) -> AuthMessage:
+        values = {name: given[name] for name in self.values if name in given}
+        return registry.get(self.kind)().build(given["to"], **values, **_options(given))
+
+
+class SendOTPView(SendKindView):
     scope = "send:otp"
     form = inputs.SendOTP
+    kind = "otp"
+    values = ("user_name", "code")
 
     @schema.described(**schema.SEND_OTP)
     def post(self, request: Request) -> Response:
         return self.answer(request)
 
+
+class SendMagicLinkView(SendKindView):
+    scope = "send:magic-link"
+    form = inputs.SendMagicLink
+    kind = "magic-link"
+    values = ("user_name", "token")
+    no_base_url = "magic_link_not_configured"
+
+    @schema.described(**schema.SEND_MAGIC_LINK)
+    def post(self, request: Request) -> Response:
+        return self.answer(request)
+
+
+class SendPasswordResetView(SendKindView):
+    scope = "send:password-reset"
+    form = inputs.SendPasswordReset
+    kind = "password-reset"
+    values = ("user_name", "token")
+
+    @schema.described(**schema.SEND_PASSWORD_RESET)
+    def post(self, request: Request) -> Response:
+        return self.answer(request)
+
+
+class SendTemplateView(SendView):
+    scope = "send:template"
+    form = inputs.SendTemplate
+
+    @schema.described(**schema.SEND_TEMPLATE)
+    def post(self, request: Request) -> Response:
+        return self.answer(request)
+
     @sensitive_variables()
     def build(self, given: dict[str, Any]) -> AuthMessage:
-        return OTPNotifier().build(
-            given["to"],
-            user_name=given["user_name"],
-            code=given["code"],
-            locale=given.get("locale"),
-            expires_in=_lifetime(given),
-        )
+        kind, context = given["template"], given["context"]
+        if kind not in registry.kinds():
+            raise Problem(
+                "unknown_template",
+                faults=[Fault.at("template", "is no kind of mail of this project")],
+                hint=_kinds_hint(kind),
+            )
+        # What only the body's own members, or nobody outside, may say: recipients, mailers, files.
+        refused = [name for name in context if name in _NOT_IN_CONTEXT]
+        if refused:
+            raise Problem(
+                "template_error", faults=[_in_context(name, _NO_VALUE) for name in refused]
+            )
+        try:
+            return registry.get(kind)().build(given["to"], **context, **_options(given))
+        except InvalidContext as error:
+            fault = _in_context(error.name, error.problem)
+        # Outside of the block above: an exception in the context would keep the values alive.
+        raise Problem("template_error", faults=[fault])
 
 
 class SendRawView(SendView):
@@ -111,13 +188,31 @@ class SendRawView(SendView):
             subject=given["subject"],
             html_body=html,
             text_body=given.get("text_body") or plaintext.text_of(html),
-            locale=given.get("locale", ""),
-            expires_in=_lifetime(given),
+            **_options(given),
             # Nobody knows what it says: a receipt that comes twice may be worse than none.
             on_unknown=OnUnknown.HOLD,
             attachments=tuple(given.get("attachments", ())),
         )
 
 
-def _lifetime(given: dict[str, Any]) -> timedelta | None:
-    return timedelta(seconds=given["expires_in"]) if "expires_in" in given else None
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that every endpoint takes, as a notifier and a message name them."""
+    options = {name: given[name] for name in ("locale",) if name in given}
+    if "expires_in" in given:
+        options["expires_in"] = timedelta(seconds=given["expires_in"])
+    return options
+
+
+def _in_context(name: str, problem: str) -> Fault:
+    if not is_harmless_name(name):
+        return Fault.at("context", f"has a name that is wrong: {problem}")
+    return Fault(f"/context/{name}", problem)
+
+
+def _kinds_hint(kind: str) -> str | Promise:
+    kinds = ", ".join(registry.kinds())
+    if near := get_close_matches(kind, registry.kinds(), n=1):
+        return format_lazy(
+            _("Did you mean `{name}`? The kinds are: {kinds}."), name=near[0], kinds=kinds
+        )
+    return format_lazy(_("The kinds are: {kinds}."), kinds=kinds)

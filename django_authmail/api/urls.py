@@ -11,6 +11,11 @@ app_name = "authmail"
 urlpatterns = [
     path("send", sending.SendRawView.as_view(), name="send"),
     path("send/otp", sending.SendOTPView.as_view(), name="send-otp"),
+    path("send/magic-link", sending.SendMagicLinkView.as_view(), name="send-magic-link"),
+    path(
+        "send/password-reset", sending.SendPasswordResetView.as_view(), name="send-password-reset"
+    ),
+    path("send/template", sending.SendTemplateView.as_view(), name="send-template"),
     # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
     path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),
     path("health", views.HealthView.as_view(), name="health"),

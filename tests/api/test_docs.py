@@ -12,9 +12,16 @@ from django.urls import clear_url_caches, include, path
 from drf_spectacular.validation import validate_schema
 from pytest_django.fixtures import Settings
 
+from django_authmail import keys
 from django_authmail.api import schema
 from django_authmail.api.problems import KINDS
 from tests.api.conftest import problem
+
+SENT = [
+    scope.removeprefix("send:")
+    for scope in keys.SCOPES
+    if scope.startswith("send:") and scope != "send:raw"
+]
 
 urlpatterns = [path("deep/mail/", include("django_authmail.api.urls"))]
 
@@ -33,14 +40,20 @@ def test_the_description_is_valid_openapi() -> None:
     assert document["openapi"] == "3.1.0"
     assert set(document["paths"]) == {
         "/send",
-        "/send/otp",
+        *(f"/send/{kind}" for kind in SENT),
         "/messages/{message_id}",
         "/health",
         "/metrics",
     }
     assert document["paths"]["/send/otp"]["post"]["security"] == [{"apiKey": []}]
-    for name in ("SendRaw", "SendOTP", "AttachmentForm"):
-        assert document["components"]["schemas"][name]["additionalProperties"] is False
+    forms = {
+        name: form
+        for name, form in document["components"]["schemas"].items()
+        if name.startswith("Send") and not name.endswith("Answer")
+    }
+    assert len(forms) == len(SENT) + 1
+    for form in (*forms.values(), document["components"]["schemas"]["AttachmentForm"]):
+        assert form["additionalProperties"] is False
     assert "servers" not in document
 
 
