@@ -213,8 +213,6 @@ class Conf:
     link_base_url = Setting(str, "", read=_link_base, problem=_base_url)
     #: Paths of links by kind, such as {"magic-link": "/login/{token}"}, in place of the defaults.
     link_paths: Setting[dict[str, str]] = Setting(dict, {}, problem=_paths)
-    #: How long a message that may have been taken waits for a person to decide about it.
-    hold = Setting(timedelta, timedelta(hours=72), problem=_positive)
     #: How `django_authmail.logs.Formatter` writes lines.
     log_format = Setting(str, "text", problem=_one_of("text", "json"))
     #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
@@ -282,6 +280,11 @@ class Conf:
     @property
     def language_code(self) -> str:
         return str(settings.LANGUAGE_CODE)
+
+    @property
+    def password_reset_timeout(self) -> int:
+        """Seconds for which Django takes a token of its password reset."""
+        return int(settings.PASSWORD_RESET_TIMEOUT)
 
     @property
     def use_tz(self) -> bool:

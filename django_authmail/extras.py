@@ -17,14 +17,18 @@ def installed(module: str) -> bool:
         return False
 
 
-def require(module: str, *, extra: str, why: str) -> ModuleType:
-    """Import `module`, or raise MissingExtra naming the extra that brings it and what needs it."""
+def require(module: str, *, why: str, extra: str = "", distribution: str = "") -> ModuleType:
+    """Import `module`, or raise MissingExtra, which says what needs it and what brings it.
+
+    That is an extra of this package, or a distribution that the project chooses itself.
+    """
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # the module is there, something that it needs is not: that is another problem
+        wanted = f"'django-authmail[{extra}]'" if extra else distribution
         raise MissingExtra(
             f"{why} needs the package {module.partition('.')[0]!r}, which is not installed; "
-            f"run: pip install 'django-authmail[{extra}]'"
+            f"run: pip install {wanted}"
         ) from None

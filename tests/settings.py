@@ -103,3 +103,9 @@ else:
     EMAIL_HOST = "127.0.0.1"
 
 CELERY_BROKER_URL = "memory://"
+
+# Of dj-rest-auth, which tests/contrib uses. Its views keep what is here when they are imported.
+REST_AUTH = {
+    "PASSWORD_RESET_SERIALIZER": "django_authmail.contrib.dj_rest_auth.PasswordResetSerializer",
+    "TOKEN_MODEL": None,
+}

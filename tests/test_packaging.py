@@ -36,6 +36,7 @@ settings.configure(
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
     SECRET_KEY="only-this-test-uses-it",
     USE_TZ=True,
+    REST_AUTH={"TOKEN_MODEL": None},  # of dj-rest-auth, without which it cannot be imported
 )
 django.setup()
 import django_authmail
