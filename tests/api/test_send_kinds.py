@@ -162,7 +162,7 @@ def test_a_mail_may_say_when_and_where_it_was_asked_for(api: Api, smtp_server: S
     ("context", "pointers"),
     [
         pytest.param({}, ["/context/parcel"], id="a missing value"),
-        pytest.param({"parcel": "x", "weigth": 2}, ["/context/weigth"], id="an unknown value"),
+        pytest.param({"parcel": "x", "weights": 2}, ["/context/weights"], id="an unknown value"),
         pytest.param({"parcel": "x", "using": "other"}, ["/context/using"], id="another mailer"),
         pytest.param({"parcel": "x", "bcc": ["a@example.com"]}, ["/context/bcc"], id="a recipient"),
         pytest.param({"parcel": "x", "to": "a@example.com"}, ["/context/to"], id="the recipient"),
