@@ -43,6 +43,10 @@ _LITERAL = bytes(octet for octet in range(33, 127) if octet != ord("=")) + b" \t
 _ATTACHMENT_POLICY = SMTP.clone(cte_type="7bit")
 
 
+# RFC 5322 3.3, in English whatever the locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = tuple("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+
 # RFC 3834: no vacation notice or ticket system shall answer a machine's mail.
 _AUTOMATIC = "Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\n"
 
@@ -211,6 +215,12 @@ def _folded(name: str, tokens: Iterable[str]) -> str:
 
 
 def _date(moment: datetime) -> str:
+    if moment.tzinfo is UTC:
+        # format_datetime does the same in five times the time.
+        return (
+            f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} "
+            f"{moment.year:04} {moment.hour:02}:{moment.minute:02}:{moment.second:02} +0000"
+        )
     offset = moment.utcoffset()
     if offset is not None and offset % timedelta(minutes=1):
         # Local mean times have seconds in their offset; RFC 5322 3.3 has hours and minutes.

@@ -1,7 +1,8 @@
-"""The settings of this package: one `Setting` per AUTHMAIL_* name, read on every access.
+"""The settings of this package: one `Setting` per AUTHMAIL_* name, read when it is used.
 
 Nothing else reads `django.conf.settings`, so `override_settings` works everywhere, and the list
-below is complete: `checks.py` validates it and reports any other AUTHMAIL_* name.
+below is complete: `checks.py` validates it and reports any other AUTHMAIL_* name. What was read is
+kept until other settings are in force: to find that a name is not set costs Django microseconds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from django.conf import settings
 
@@ -49,12 +50,17 @@ class Setting(Generic[T]):
     @overload
     def __get__(self, instance: None, owner: type) -> Setting[T]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> Setting[T] | T:
+    def __get__(self, instance: Conf, owner: type) -> T: ...
+    def __get__(self, instance: Conf | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value = getattr(settings, self.name, self.default)
-        return self._read(value) if self._read is not None else value
+        values = instance.values_in_force()
+        try:
+            return cast("T", values[self.name])
+        except KeyError:
+            value = getattr(settings, self.name, self.default)
+            values[self.name] = self._read(value) if self._read is not None else value
+            return cast("T", values[self.name])
 
     def problem(self) -> str | None:
         """Say what is wrong with the configured value; None when it is absent or fine."""
@@ -248,6 +254,17 @@ class Conf:
     sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
     #: Let webhooks go to loopback and private addresses. For tests.
     webhook_allow_loopback = Setting(bool, False)
+
+    def __init__(self) -> None:
+        self._values: tuple[object, dict[str, object]] = (None, {})
+
+    def values_in_force(self) -> dict[str, object]:
+        """Return what was read of the settings that are in force: one dict for each of them."""
+        # override_settings, settings.configure() and pytest's fixture put another object there.
+        in_force = settings._wrapped  # type: ignore[misc] # the stubs know the settings alone
+        if self._values[0] is not in_force:
+            self._values = (in_force, {})
+        return self._values[1]
 
     def all(self) -> Iterator[Setting[Any]]:
         """Yield every setting of the package."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from email.header import decode_header, make_header
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader, UnsafeLink
@@ -70,15 +71,54 @@ def safe_header_block(content: bytes) -> bytes:
     return content
 
 
-def envelope_address(value: str, field: str) -> str:
-    """Return the bare address of `value` (`a@b` or `Name <a@b>`) with its domain as A-labels.
+class Mailbox(NamedTuple):
+    """One guarded address: bare, for the envelope, and as an address header has it."""
+
+    bare: str
+    header: str
+
+
+def mailbox(value: str, field: str) -> Mailbox:
+    """Return the address `value` (`a@b` or `Name <a@b>`), its domain as A-labels.
+
+    In the header the display name is kept, and quoted where RFC 5322 asks for it.
 
     Raises:
         UnsafeHeader: see `safe_header`.
         InvalidAddress: it is no address, is too long, or has a non-ASCII local part, which
             SMTP without SMTPUTF8 (RFC 6531) cannot carry.
     """
-    _, bare = _parts(value, field)
+    name, given = _parts(value, field)
+    bare = _bare(given, field)
+    if not name.strip():
+        return Mailbox(bare, bare)
+    # RFC 5322 3.2.3: what is no atom stands in quotes. (email.headerregistry.Address does the same
+    # in ten times the time, by parsing the address again.)
+    if _SPECIALS.search(name):
+        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return Mailbox(bare, f"{name} <{bare}>")
+
+
+def envelope_address(value: str, field: str) -> str:
+    """Return the bare address of `value`. Raises as `mailbox`."""
+    return mailbox(value, field).bare
+
+
+def header_address(value: str, field: str) -> str:
+    """Return `value` as one mailbox for an address header. Raises as `mailbox`."""
+    return mailbox(value, field).header
+
+
+def one_line(value: str, field: str) -> str:
+    """Return `value` stripped; for subjects rendered from templates, which end in a line feed.
+
+    Raises:
+        UnsafeHeader: a line break is left inside.
+    """
+    return safe_header(value.strip(), field)
+
+
+def _bare(bare: str, field: str) -> str:
     local, _, domain = bare.rpartition("@")
     if not local or not domain:
         raise InvalidAddress(field, "it needs the form name@domain")
@@ -99,32 +139,6 @@ def envelope_address(value: str, field: str) -> str:
     return f"{local}@{ascii_domain}"
 
 
-def header_address(value: str, field: str) -> str:
-    """Return `value` (`a@b` or `Name <a@b>`) as one mailbox for an address header.
-
-    The display name is kept and quoted where RFC 5322 asks for it; the domain becomes A-labels.
-    Raises as `envelope_address`.
-    """
-    bare = envelope_address(value, field)
-    name, _ = _parts(value, field)
-    if not name.strip():
-        return bare
-    # RFC 5322 3.2.3: what is no atom stands in quotes. (email.headerregistry.Address does the same
-    # in ten times the time, by parsing the address again.)
-    if _SPECIALS.search(name):
-        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"{name} <{bare}>"
-
-
-def one_line(value: str, field: str) -> str:
-    """Return `value` stripped; for subjects rendered from templates, which end in a line feed.
-
-    Raises:
-        UnsafeHeader: a line break is left inside.
-    """
-    return safe_header(value.strip(), field)
-
-
 def _parts(value: str, field: str) -> tuple[str, str]:
     """Return display name and bare address of one mailbox."""
     if len(value) > MAX_MAILBOX:
@@ -135,13 +149,13 @@ def _parts(value: str, field: str) -> tuple[str, str]:
     value = value.strip()
     if "<" not in value:
         return "", safe_header(value, field)
-    mailbox = _MAILBOX.fullmatch(value)
-    if mailbox is None:
+    found = _MAILBOX.fullmatch(value)
+    if found is None:
         # One mailbox only: "a@b, c@d" or "Name <a@b> <c@d>" would add a recipient nobody asked for.
         raise InvalidAddress(field, "write one address, as name@domain or Name <name@domain>")
-    name = mailbox["name"].strip()
-    if mailbox["quoted"] is not None:
-        name = re.sub(r"\\(.)", r"\1", mailbox["quoted"])
+    name = found["name"].strip()
+    if found["quoted"] is not None:
+        name = re.sub(r"\\(.)", r"\1", found["quoted"])
     elif "@" in name:
         raise InvalidAddress(
             field, "its name has an @; put a name with special characters in quotes"
@@ -152,7 +166,7 @@ def _parts(value: str, field: str) -> tuple[str, str]:
             name = str(make_header(decode_header(name)))
         except (LookupError, UnicodeError, ValueError):
             raise UnsafeHeader(field, "has a name that is no valid encoded word") from None
-    return safe_header(name, field), safe_header(mailbox["address"].strip(), field)
+    return safe_header(name, field), safe_header(found["address"].strip(), field)
 
 
 def _ascii_domain(domain: str, field: str) -> str:

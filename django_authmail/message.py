@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from django_authmail.assembler import assemble, attachment_part
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.guards import envelope_address, header_address, safe_header
+from django_authmail.guards import mailbox, safe_header
 from django_authmail.hashes import mask
 
 #: RFC 5322 2.1.1 allows lines of 998 characters; a subject is one line.
@@ -159,25 +159,29 @@ class AuthMessage:
     #: Further headers as pairs of name and value, each name once.
     extra_headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    #: Sender and recipients for the wire: each address once, Bcc included.
+    envelope: Envelope = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         # A frozen dataclass normalises its own values here, before anybody has seen it.
         normalise = object.__setattr__
-        normalise(self, "from_email", header_address(self.from_email, "from_email"))
+        sender = mailbox(self.from_email, "from_email")
+        normalise(self, "from_email", sender.header)
+        recipients: dict[str, None] = {}
         for name in ("to", "cc", "bcc", "reply_to"):
             addresses = getattr(self, name)
             if isinstance(addresses, str):
                 raise TypeError(f"{name} takes a tuple of addresses, not one string")
-            normalise(
-                self,
-                name,
-                tuple(header_address(address, name) for address in addresses),
-            )
+            mailboxes = [mailbox(address, name) for address in addresses]
+            normalise(self, name, tuple(each.header for each in mailboxes))
+            if name != "reply_to":
+                recipients |= dict.fromkeys(each.bare for each in mailboxes)
         if not (self.to or self.cc or self.bcc):
             raise InvalidAddress("to", "at least one recipient is needed")
         if len(safe_header(self.subject, "subject")) > MAX_SUBJECT:
             raise UnsafeHeader("subject", f"has more than {MAX_SUBJECT} characters")
-        domain = envelope_address(self.from_email, "from_email").rpartition("@")[2]
+        normalise(self, "envelope", Envelope(sender=sender.bare, recipients=tuple(recipients)))
+        domain = sender.bare.rpartition("@")[2]
         normalise(self, "message_id", self.message_id or f"<{uuid.uuid4()}@{domain}>")
         _guard_message_id(self.message_id)
         _guard_locale(self.locale)
@@ -190,17 +194,6 @@ class AuthMessage:
         # Not by way of the guards: debuggers ask for it while the constructor is still refusing.
         to = ", ".join(mask(str(address)) for address in (*self.to, *self.cc, *self.bcc))
         return f"<AuthMessage {self.kind} to {to} {self.message_id}>"
-
-    @property
-    def envelope(self) -> Envelope:
-        """Sender and recipients for the wire: each address once, Bcc included."""
-        recipients = (
-            envelope_address(address, "to") for address in (*self.to, *self.cc, *self.bcc)
-        )
-        return Envelope(
-            sender=envelope_address(self.from_email, "from_email"),
-            recipients=tuple(dict.fromkeys(recipients)),
-        )
 
     def as_bytes(self) -> bytes:
         """Return the mail as it goes over the wire: CRLF lines, 7 bit, no Bcc header.

@@ -400,6 +400,13 @@ def test_a_plain_subject_is_not_encoded() -> None:
     assert "Subject: Your code for example.com is 482901," in head
 
 
+def test_each_day_and_month_has_its_name() -> None:
+    start = datetime(2024, 1, 1, 23, 59, 58, tzinfo=UTC)
+    for moment in (start + timedelta(days=17 * n) for n in range(23)):
+        mail = build(created_at=moment).as_bytes()
+        assert f"\r\nDate: {format_datetime(moment)}\r\n".encode() in mail
+
+
 @pytest.mark.parametrize(
     ("moment", "written"),
     [

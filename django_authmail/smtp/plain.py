@@ -8,7 +8,6 @@ else (attachments, headers, subclasses, other charsets) is built by Django.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
@@ -18,8 +17,8 @@ from django_authmail.assembler import assemble
 from django_authmail.conf import conf
 from django_authmail.exceptions import UnsafeHeader
 from django_authmail.guards import (
-    envelope_address,
     header_address,
+    mailbox,
     safe_header,
     safe_header_block,
 )
@@ -33,12 +32,10 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
     Raises:
         UnsafeHeader, InvalidAddress, ValueError: a header or an address cannot be sent.
     """
-    envelope = Envelope(
-        sender=envelope_address(str(message.from_email), "from_email"),
-        recipients=tuple(
-            dict.fromkeys(envelope_address(str(a), "to") for a in message.recipients() if a)
-        ),
-    )
+    sender = mailbox(str(message.from_email), "from_email")
+    mailboxes = {str(a): mailbox(str(a), "to") for a in message.recipients() if a}
+    recipients = dict.fromkeys(each.bare for each in mailboxes.values())
+    envelope = Envelope(sender=sender.bare, recipients=tuple(recipients))
     html = _html_of(message)
     if html is None:
         mime = message.message()
@@ -52,10 +49,10 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
     # The domain of From, as in our own mails: Django asks the resolver for this host's name.
     message_id = f"<{uuid.uuid4()}@{envelope.sender.rpartition('@')[2]}>"
     content = assemble(
-        from_email=header_address(str(message.from_email), "from_email"),
-        to=_addresses(message.to, "to"),
-        cc=_addresses(message.cc, "cc"),
-        reply_to=_addresses(message.reply_to, "reply_to"),
+        from_email=sender.header,
+        to=[mailboxes[str(a)].header for a in message.to if a],
+        cc=[mailboxes[str(a)].header for a in message.cc if a],
+        reply_to=[header_address(str(a), "reply_to") for a in message.reply_to if a],
         subject=safe_header(str(message.subject), "subject"),
         created_at=datetime.now(UTC),
         message_id=message_id,
@@ -67,10 +64,6 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
         automatic=False,
     )
     return envelope, content, message_id
-
-
-def _addresses(given: Iterable[str], field: str) -> list[str]:
-    return [header_address(str(address), field) for address in given if address]
 
 
 def _html_of(message: EmailMessage) -> str | None:
@@ -86,7 +79,7 @@ def _html_of(message: EmailMessage) -> str | None:
         or not isinstance(message.body, str | Promise)
         or conf.default_charset.lower() not in ("utf-8", "utf8")
         # Set on the instance: what a project does to change how Django builds it.
-        or {"message", "alternative_subtype", "mixed_subtype"} & vars(message).keys()
+        or {"message", "recipients", "alternative_subtype", "mixed_subtype"} & vars(message).keys()
     ):
         return None
     alternatives = getattr(message, "alternatives", [])
