@@ -26,6 +26,19 @@ PREFIX = "AUTHMAIL_"
 #: The windows that AUTHMAIL_QUOTAS may name, and their lengths.
 QUOTA_WINDOWS = {"minute": timedelta(minutes=1), "day": timedelta(days=1)}
 
+#: Options of an SMTP account, and what they are called where the project has no MAILERS.
+EMAIL_NAMES = {
+    "host": "EMAIL_HOST",
+    "port": "EMAIL_PORT",
+    "username": "EMAIL_HOST_USER",
+    "password": "EMAIL_HOST_PASSWORD",
+    "use_tls": "EMAIL_USE_TLS",
+    "use_ssl": "EMAIL_USE_SSL",
+    "timeout": "EMAIL_TIMEOUT",
+    "ssl_certfile": "EMAIL_SSL_CERTFILE",
+    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
+}
+
 
 class Setting(Generic[T]):
     """One setting: its type, default and range. `read` is what code behind it gets."""
@@ -250,6 +263,8 @@ class Conf:
     smtp_ca_file = Setting((str, os.PathLike), "", read=os.fspath)
     #: Log the SMTP dialogue, without AUTH lines and content.
     smtp_debug = Setting(bool, False)
+    #: Options of our mail backend for the account of EMAIL_*, which has no place for them.
+    smtp_options: Setting[dict[str, Any]] = Setting(dict, {})
     #: Longest time that one hand-over may take while an API caller waits.
     sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
     #: Let webhooks go to loopback and private addresses. For tests.
@@ -322,6 +337,15 @@ class Conf:
             "password": settings.EMAIL_HOST_PASSWORD,
             "use_tls": bool(settings.EMAIL_USE_TLS),
             "use_ssl": bool(settings.EMAIL_USE_SSL),
+        }
+
+    @property
+    def email_given(self) -> dict[str, Any]:
+        """What the project itself set of EMAIL_*, by the backend's names for it."""
+        return {
+            option: getattr(settings, name)
+            for option, name in EMAIL_NAMES.items()
+            if settings.is_overridden(name)  # type: ignore[misc] # the stubs know settings alone
         }
 
     @property

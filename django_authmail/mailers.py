@@ -48,7 +48,8 @@ class MailerOptions:
     password: str = field(default="", repr=False)
     use_tls: bool = False
     use_ssl: bool = False
-    #: Options as written; empty in EMAIL_* mode.
+    #: Options as written. With EMAIL_*, of our own backend: what is set of it, and
+    #: AUTHMAIL_SMTP_OPTIONS.
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -133,7 +134,11 @@ def options(using: str = "default") -> MailerOptions:
     if configured is None:
         if using != "default":
             get_mailer(using)  # raises with the reason
-        return MailerOptions(backend=conf.email_backend, **conf.email_options)
+        backend = conf.email_backend
+        # An outbox delivers by the same account.
+        ours = backend in (OUR_SMTP, OUTBOX)
+        given = {**conf.smtp_options, **conf.email_given} if ours else {}
+        return MailerOptions(backend=backend, options=given, **conf.email_options)
     if using not in configured:
         get_mailer(using)
     entry = configured[using]

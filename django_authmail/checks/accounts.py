@@ -15,18 +15,9 @@ from django.utils.module_loading import import_string
 
 from django_authmail import mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
-from django_authmail.conf import Conf, conf
+from django_authmail.conf import EMAIL_NAMES, Conf, conf
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.presets import preset
-
-_EMAIL_NAMES = {
-    "host": "EMAIL_HOST",
-    "port": "EMAIL_PORT",
-    "username": "EMAIL_HOST_USER",
-    "password": "EMAIL_HOST_PASSWORD",
-    "use_tls": "EMAIL_USE_TLS",
-    "use_ssl": "EMAIL_USE_SSL",
-}
 
 
 def check_mailers(app_configs: Apps = None, **kwargs: Any) -> Found:
@@ -52,7 +43,7 @@ def check_files(app_configs: Apps = None, **kwargs: Any) -> Found:
 
 def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
     """Ask whether queued mail can leave by each mailer that AUTHMAIL_DELIVER_USING names."""
-    if Conf.deliver_using.problem():
+    if Conf.deliver_using.problem() or Conf.smtp_options.problem():
         return []  # E001 says so
     hint = (
         "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by; give it one with the "
@@ -65,6 +56,8 @@ def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
 
 def smtp_mailers() -> Iterator[tuple[str, mailers.MailerOptions]]:
     """Yield the SMTP accounts that this package sends by: ours, and those that settings name."""
+    if Conf.smtp_options.problem():
+        return  # E001 says so
     for alias in mailers.names():
         given = mailers.options(alias)
         # Where there is only EMAIL_*, an outbox delivers by the account that EMAIL_* names.
@@ -95,7 +88,7 @@ def _certificate_files() -> Iterator[tuple[str, str, bool]]:
     for alias, given in smtp_mailers():
         for option in ("ca_file", "ssl_certfile", "ssl_keyfile"):
             if path := given.options.get(option):
-                yield f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]', str(path), option == "ca_file"
+                yield place(alias, option), str(path), option == "ca_file"
 
 
 def _file_problem(path: str, *, is_authority: bool) -> str | None:
@@ -112,16 +105,21 @@ def _file_problem(path: str, *, is_authority: bool) -> str | None:
 
 
 def _mailer(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
-    if _is_ours(given.backend):
-        for name, near in EmailBackend.unknown_options(given.options).items():
-            where = f'MAILERS[{alias!r}]["OPTIONS"]["{name}"]'
+    if conf.mailers is None or _is_ours(given.backend):
+        unknown = (
+            EmailBackend.misplaced_options()
+            if conf.mailers is None
+            else EmailBackend.unknown_options(given.options)
+        )
+        for name, near in unknown.items():
             meant = f"Did you mean {near!r}?" if near else "Remove it."
-            yield new_error("E013", f"{where} is no option of {mailers.OUR_SMTP}.", meant)
+            problem = f"{_option(alias, name)} is no option of {mailers.OUR_SMTP}."
+            yield new_error("E013", problem, meant)
         try:
             given = _with_preset(given)
         except ImproperlyConfigured as error:
-            where = f'MAILERS[{alias!r}]["OPTIONS"]["preset"]'
-            yield new_error("E014", f"{where}: {error}.", "docs/smtp-presets.md describes them.")
+            problem = f"{_option(alias, 'preset')}: {error}."
+            yield new_error("E014", problem, "docs/smtp-presets.md describes them.")
             return
     yield from _account(alias, given)
 
@@ -151,8 +149,8 @@ def _with_preset(given: mailers.MailerOptions) -> mailers.MailerOptions:
 
 
 def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
-    host, user, password = (_place(alias, o) for o in ("host", "username", "password"))
-    use_tls, use_ssl = (_place(alias, o) for o in ("use_tls", "use_ssl"))
+    host, user, password = (place(alias, o) for o in ("host", "username", "password"))
+    use_tls, use_ssl = (place(alias, o) for o in ("use_tls", "use_ssl"))
     modes = f"{use_tls} (STARTTLS, port 587) or {use_ssl} (TLS from the start, port 465)"
     if not given.host:
         yield new_error("E004", f"{host} is empty: there is no server to send by.", f"Set {host}.")
@@ -179,7 +177,7 @@ def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckM
     other = {465: use_ssl, 587: use_tls}.get(given.port or 0)
     fits = {465: not given.use_tls, 587: not given.use_ssl}.get(given.port or 0, True)
     if not fits:
-        port = _place(alias, "port")
+        port = place(alias, "port")
         yield new_warning(
             "W004",
             f"{port} is {given.port}, which does not fit the TLS mode: connecting would hang or "
@@ -188,8 +186,13 @@ def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckM
         )
 
 
-def _place(alias: str, option: str) -> str:
+def place(alias: str, option: str) -> str:
     """Return what the person who fixes it has to look for."""
-    if conf.mailers is None:
-        return _EMAIL_NAMES[option]
-    return f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]'
+    if conf.mailers is None and option in EMAIL_NAMES:
+        return EMAIL_NAMES[option]
+    return _option(alias, option)
+
+
+def _option(alias: str, name: str) -> str:
+    where = "AUTHMAIL_SMTP_OPTIONS" if conf.mailers is None else f'MAILERS[{alias!r}]["OPTIONS"]'
+    return f'{where}["{name}"]'

@@ -9,7 +9,7 @@ from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.db import connections, router
 
 from django_authmail import tasks
-from django_authmail.checks.accounts import smtp_mailers
+from django_authmail.checks.accounts import place, smtp_mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.checks.queues import _WITHOUT_BROKER
 from django_authmail.checks.settings import SHORT_KEY, SHORT_KEY_HINT, has_short_key
@@ -117,4 +117,4 @@ def _where_set(setting: str, option: str) -> Iterator[str]:
         yield getattr(Conf, setting).name
     for alias, given in smtp_mailers():
         if given.options.get(option):
-            yield f'MAILERS[{alias!r}]["OPTIONS"]["{option}"]'
+            yield place(alias, option)

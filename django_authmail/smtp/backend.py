@@ -17,7 +17,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.views.decorators.debug import sensitive_variables
 
-from django_authmail.conf import conf
+from django_authmail.conf import EMAIL_NAMES, conf
 from django_authmail.exceptions import InvalidAddress, MailerUnusable, UnsafeHeader
 from django_authmail.message import AuthMessage, Envelope
 from django_authmail.outcomes import ErrorCode, Reason, SendResult
@@ -68,9 +68,9 @@ _UNREACHABLE = frozenset(
 class EmailBackend(DjangoEmailBackend):
     """Sends through one SMTP account: verified TLS, bounded in time, with typed outcomes.
 
-    Takes the options of Django's SMTP backend and, by keyword: `ca_file`, `local_hostname`,
-    `deadline` (seconds for a whole hand-over), `allow_cleartext_auth`, `capture_dir`, `debug`,
-    `from_addr`. Without an option of its own, the AUTHMAIL_SMTP_* setting counts.
+    Takes the options of Django's SMTP backend and, by keyword, those of `SmtpConfig`, `preset` and
+    `oauth`. Where the account is in EMAIL_*, AUTHMAIL_SMTP_OPTIONS holds them. Without an option of
+    its own, the AUTHMAIL_SMTP_* setting counts.
 
     After `send_messages`, each message has an `authmail_result` (`outcomes.SendResult`).
     """
@@ -80,6 +80,9 @@ class EmailBackend(DjangoEmailBackend):
     @sensitive_variables()
     def __init__(self, *, alias: str | None = None, **options: Any) -> None:
         self._refuse_unknown(options, alias)
+        options = {name: value for name, value in options.items() if value is not None}
+        if alias is None and conf.mailers is None:
+            options = _with_setting(options)
         if named := options.pop("preset", ""):
             options = _with_preset(named, options, alias)
         own = {name: options.pop(name) for name in _OWN_FIELDS & options.keys()}
@@ -216,11 +219,34 @@ class EmailBackend(DjangoEmailBackend):
         unknown = sorted(set(options) - known)
         return {name: "".join(get_close_matches(name, known, n=1)) for name in unknown}
 
+    @staticmethod
+    def misplaced_options() -> dict[str, str]:
+        """Return what AUTHMAIL_SMTP_OPTIONS must not hold, each with what is meant, or nothing.
+
+        One value has one place: what has a setting of Django's belongs there.
+        """
+        return {
+            name: EMAIL_NAMES.get(name) or "".join(get_close_matches(name, _OWN_OPTIONS, n=1))
+            for name in sorted(conf.smtp_options.keys() - _OWN_OPTIONS)
+        }
+
     @classmethod
     def _refuse_unknown(cls, options: dict[str, Any], alias: str | None) -> None:
         for name, near in cls.unknown_options(options).items():
             meant = f"; did you mean {near!r}?" if near else ""
             raise MailerUnusable(f"{_where(alias)}: unknown option {name!r}{meant}")
+
+
+def _with_setting(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with those of AUTHMAIL_SMTP_OPTIONS."""
+    for name, place in EmailBackend.misplaced_options().items():
+        meant = f"; did you mean {place!r}?" if place else ""
+        raise MailerUnusable(f"AUTHMAIL_SMTP_OPTIONS: unknown option {name!r}{meant}")
+    options = {**conf.smtp_options, **given}
+    if options.get("preset"):
+        # What the project has set wins over the preset; what Django has by default does not.
+        options = {**conf.email_given, **options}
+    return options
 
 
 def _with_preset(named: str, given: dict[str, Any], alias: str | None) -> dict[str, Any]:
