@@ -8,7 +8,8 @@ AuthmailError
 │   └── UnknownName       (TypeError)   a value that a notifier does not take
 ├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
 ├── SealBroken                          a sealed body that none of the keys opens
-└── LeaseLost                           settling a message that another worker has taken over
+├── LeaseLost                           settling a message that another worker has taken over
+└── NotHeld                             deciding about a message that is not held any more
 
 ImproperlyConfigured (Django's)
 ├── MissingExtra                        a part of the package whose requirements are not installed
@@ -108,6 +109,12 @@ class LeaseLost(AuthmailError):
     """Raised when a worker settles a message whose lease ended and was taken by another."""
 
     code = "lease_lost"
+
+
+class NotHeld(AuthmailError):
+    """Raised when somebody decides about a message that is not held, or not any more."""
+
+    code = "not_held"
 
 
 class MissingExtra(ImproperlyConfigured):

@@ -34,6 +34,13 @@ def folded_hash(address: str) -> str:
     return _keyed(b"folded", f"{local.partition('+')[0]}@{domain}".lower())
 
 
+def supersede_hashes(owner: str, kind: str, address: str, key: str) -> list[str]:
+    """Return the hash, by every key, newest first, of what a newer message takes the place of."""
+    # Lengths would do as well; no part can hold NUL, which guards keep out of all of them.
+    value = "\0".join((owner, kind, key, address))
+    return [_keyed_by(hash_key, b"supersede", value) for hash_key in _keys()]
+
+
 def log_hash(address: str) -> str:
     """Return the 8 hex digits that log lines show as `to_hash`."""
     if conf.log_plain_hash:

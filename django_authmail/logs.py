@@ -20,6 +20,7 @@ _LEVELS = {
     "partially_accepted": logging.WARNING,
     "queued": logging.INFO,
     "sending": logging.INFO,
+    "superseded": logging.INFO,
 }
 _PREFIX = "authmail_"
 

@@ -147,7 +147,7 @@ def test_a_bad_mail_holds_up_no_other(smtp_server: servers.SmtpServer) -> None:
 
 def test_what_is_too_late_is_never_sent(smtp_server: servers.SmtpServer) -> None:
     row = outbox.submit(auth_message(expires_in=timedelta(seconds=5)))
-    assert dispatch.dispatch_due() == 1
+    assert dispatch.dispatch_due() == 0
     row.refresh_from_db()
     assert (row.state, row.reason, row.sealed) == ("expired", "expired", None)
     assert smtp_server.connections == 0
@@ -169,7 +169,7 @@ def test_a_bug_in_a_carrier_is_logged_without_what_an_error_tracker_would_collec
     assert dispatch.dispatch_due() == 1
     row.refresh_from_db()
     # Nobody knows whether the content had left.
-    assert (row.state, row.error_code) == ("unknown", "unknown")
+    assert (row.state, row.error_code) == ("held", "unknown")
     [record] = [r for r in caplog.records if "hand_over_error" in r.getMessage()]
     assert "KeyError" in record.getMessage()
     assert record.exc_info is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,16 +31,21 @@ class Claim:
     started_at: datetime
     #: Seconds until the message loses its use; None: never.
     valid_seconds: float | None
+    #: When the lease ends, by `time.monotonic` of this process.
+    lease_ends: float
+    #: Whether the message may have been taken already: it is being sent again.
+    in_doubt: bool = False
+    #: Names of the carriers that it may leave by, in their order; empty: AUTHMAIL_DELIVER_USING.
+    deliver_using: tuple[str, ...] = ()
+    owner: str = ""
     request_id: str = ""
 
 
 def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) -> Claim:
     """Return the claim on a row that is being sent."""
-    if row.lease is None:
+    if row.lease is None or row.due_at is None:
         raise ValueError("only a row that is being sent has a claim")
-    valid = None
-    if row.expires_at is not None:
-        valid = (row.expires_at - EXPIRY_MARGIN - now).total_seconds()
+    valid = valid_until(row)
     return Claim(
         id=row.id,
         lease=row.lease,
@@ -49,6 +55,15 @@ def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) ->
         content=content,
         attempt=row.attempt_count + 1,
         started_at=now,
-        valid_seconds=valid,
+        valid_seconds=None if valid is None else (valid - now).total_seconds(),
+        lease_ends=time.monotonic() + (row.due_at - now).total_seconds(),
+        in_doubt=row.resend_count > 0,
+        deliver_using=tuple(row.deliver_using),
+        owner=row.owner,
         request_id=row.request_id,
     )
+
+
+def valid_until(row: Message) -> datetime | None:
+    """Return when it is too late to hand the message over; None: never."""
+    return None if row.expires_at is None else row.expires_at - EXPIRY_MARGIN

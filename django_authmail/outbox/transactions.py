@@ -7,13 +7,22 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connections,
+    transaction,
+)
 
 T = TypeVar("T")
 
 #: Seconds that a verb goes on trying: a server that restarts, a deadlock, a locked SQLite file. It
 #: is under what a lease outlives its hand-over by, so that an outcome is recorded while it counts.
 PATIENCE = 12.0
+#: What a database raises that cannot work at the moment, whatever it is asked: it restarts, its
+#: disk is full, it is read-only, two transactions collided.
+FAILED = (OperationalError, InterfaceError, InternalError)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
@@ -25,7 +34,7 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
     transaction of the caller's it runs once: only the caller can begin that again.
 
     Raises:
-        OperationalError, InterfaceError: the database did not recover in time.
+        OperationalError, InterfaceError, InternalError: the database did not recover in time.
     """
     connection = connections[using]
     give_up = time.monotonic() + patience
@@ -34,9 +43,13 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
         try:
             with transaction.atomic(using=using):
                 return work()
-        except (OperationalError, InterfaceError):
+        except FAILED as error:
             if connection.in_atomic_block or time.monotonic() + pause > give_up:
                 raise
+            if isinstance(error, InternalError):
+                # PostgreSQL's word for a server that has become a read-only replica: the
+                # connection is fine, and a new one may lead to the primary.
+                connection.close()
             connection.close_if_unusable_or_obsolete()
         # Workers that collided must not come back together.
         time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads load, protects nothing

@@ -12,7 +12,6 @@ from django.db import IntegrityError, connection, connections, transaction
 
 from django_authmail.clock import db_now
 from django_authmail.exceptions import LeaseLost
-from django_authmail.message import OnUnknown
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outbox import queue
 from django_authmail.outbox.lease import LEASE_MARGIN, Claim
@@ -254,9 +253,11 @@ def test_an_unknown_outcome_is_sent_again_once() -> None:
     assert [r.state for r in row.recipients.all()] == ["unknown"]
 
 
-def test_an_unknown_outcome_of_a_message_that_must_not_come_twice() -> None:
-    claim = submitted(on_unknown=OnUnknown.HOLD)
-    assert queue.settle(claim, failed(claim, UNKNOWN), carrier="default").state == "unknown"
+def test_an_unknown_outcome_is_not_sent_again_when_it_is_too_late() -> None:
+    claim = submitted()
+    Message.objects.update(expires_at=db_now("default"))
+    row = queue.settle(claim, failed(claim, UNKNOWN), carrier="default")
+    assert (row.state, row.reason, row.resend_count) == ("unknown", "outcome_unknown", 0)
 
 
 def test_a_dead_worker_s_message_is_taken_over_and_its_outcome_is_unknown() -> None:

@@ -15,7 +15,7 @@ def failure(reason: Reason = Reason.TRANSIENT, retry: Retry = Retry.LATER) -> Fa
 @pytest.mark.parametrize(
     ("urgent", "seconds"),
     [
-        (True, [5, 20, 60, 180, 180]),
+        (True, [5, 20, 60, 180, 900, 3600, 14400, 43200, 43200]),
         (False, [60, 300, 900, 3600, 14400, 43200, 43200]),
     ],
 )
@@ -31,8 +31,8 @@ def test_waits_longer_each_time(urgent: bool, seconds: list[int]) -> None:
     ("reason", "retry", "seconds"),
     [
         (Reason.GREYLISTED, Retry.LATER, 60),
-        (Reason.RATE_LIMITED_BY_SERVER, Retry.LATER, 10),
-        (Reason.QUOTA_EXCEEDED, Retry.LATER, 10),
+        (Reason.RATE_LIMITED_BY_SERVER, Retry.LATER, 30),
+        (Reason.QUOTA_EXCEEDED, Retry.LATER, 900),
         (Reason.AUTH_FAILED, Retry.CARRIER, 30),
         (Reason.CERTIFICATE_INVALID, Retry.CARRIER, 30),
     ],
@@ -40,6 +40,16 @@ def test_waits_longer_each_time(urgent: bool, seconds: list[int]) -> None:
 def test_the_reason_sets_the_pace(reason: Reason, retry: Retry, seconds: int) -> None:
     delay = next_delay(failure(reason, retry), attempt=1, urgent=True, jitter=0)
     assert delay == timedelta(seconds=seconds)
+
+
+def test_a_code_is_tried_to_the_end_of_its_life() -> None:
+    waits = [
+        next_delay(
+            failure(), attempt=5, urgent=True, jitter=0, remaining=timedelta(seconds=left)
+        ).total_seconds()
+        for left in (901, 899, 30)
+    ]
+    assert waits == [900, 180, 180]
 
 
 def test_jitter_spreads_over_a_fifth() -> None:

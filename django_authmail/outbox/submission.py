@@ -1,0 +1,147 @@
+"""How a message enters the queue, and what it takes the place of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+from django.db import router, transaction
+
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.hashes import supersede_hashes
+from django_authmail.models import Message, State
+from django_authmail.outbox import rows
+from django_authmail.outbox.announcing import announce, announce_queued
+from django_authmail.outbox.lease import Claim, claim_of
+from django_authmail.outbox.rows import New, Recordable
+
+
+def submit(
+    message: Recordable,
+    *,
+    owner: str = "site",
+    request_id: str = "",
+    deliver_using: Sequence[str] = (),
+) -> Message:
+    """Record `message` for sending in the background and return its row.
+
+    Call it inside the transaction of what caused the mail: if that is rolled back, no mail leaves.
+    `deliver_using` names the carriers that it may leave by, in their order; none stands for
+    AUTHMAIL_DELIVER_USING.
+    """
+    [row] = submit_many([message], owner=owner, request_id=request_id, deliver_using=deliver_using)
+    return row
+
+
+def submit_many(
+    messages: Collection[Recordable],
+    *,
+    owner: str = "site",
+    request_id: str = "",
+    deliver_using: Sequence[str] = (),
+) -> list[Message]:
+    """Record `messages` as `submit` does, all of them or none, in few queries."""
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using):
+        created = _insert(
+            messages,
+            using,
+            owner=owner,
+            request_id=request_id,
+            deliver_using=deliver_using,
+        )
+        for one in created:
+            announce(one.row, using, to=one.envelope.recipients[0])
+            announce_queued(one.row, using)
+    return [one.row for one in created]
+
+
+def submit_claimed(
+    message: Recordable,
+    *,
+    owner: str = "site",
+    request_id: str = "",
+    deliver_using: Sequence[str] = (),
+) -> tuple[Message, Claim]:
+    """Record `message` as being sent by the caller, and return its row and claim.
+
+    The row is committed before this returns: were the process to die in the middle of the
+    hand-over, the row would say so. Raises RuntimeError inside a transaction.
+    """
+    using = router.db_for_write(Message)
+    with transaction.atomic(using=using, durable=True):
+        [one] = _insert(
+            [message],
+            using,
+            owner=owner,
+            request_id=request_id,
+            deliver_using=deliver_using,
+            lease=conf.sync_deadline,
+        )
+    return one.row, claim_of(one.row, one.envelope, one.content, one.row.created_at)
+
+
+def _insert(
+    messages: Collection[Recordable],
+    using: str,
+    *,
+    owner: str,
+    request_id: str,
+    deliver_using: Sequence[str],
+    lease: timedelta | None = None,
+) -> list[New]:
+    now = db_now(using)
+    created = [
+        rows.new(
+            message,
+            now,
+            owner=owner,
+            request_id=request_id,
+            deliver_using=deliver_using,
+            lease=lease,
+        )
+        for message in messages
+    ]
+    rows.insert(created, using)
+    _supersede(messages, created, using, owner=owner)
+    return created
+
+
+def _supersede(
+    messages: Collection[Recordable], created: list[New], using: str, *, owner: str
+) -> None:
+    """End the older messages that the new ones take the place of.
+
+    One that a worker is claiming at this moment leaves: it is locked, and is passed over instead
+    of being waited for. Two that are submitted at the same moment do not see each other, and both
+    leave, as they would have a moment earlier.
+    """
+    hashes = [
+        found
+        for message, one in zip(messages, created, strict=True)
+        if one.row.supersede_hash
+        for found in supersede_hashes(
+            owner, one.row.kind, one.envelope.recipients[0], message.supersede_key
+        )
+    ]
+    if not hashes:
+        return
+    # Of several new ones the last stays, as if they had been submitted one by one.
+    newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
+    older = (
+        Message.objects.using(using)
+        .filter(supersede_hash__in=hashes, state=State.QUEUED)
+        .exclude(id__in=newest.values())
+        .defer("sealed")
+        .order_by("id")
+    )
+    records = rows.load(rows.locked(older, using, skip=True), using)
+    if not records:
+        return
+    now = db_now(using)
+    for record in records.values():
+        record.finish(State.SUPERSEDED, None, now)
+    rows.store(records.values(), using)
+    for record in records.values():
+        announce(record.row, using)
