@@ -65,6 +65,12 @@ class LinkNotifier(Notifier):
             return Secret(self.base_url + self.path.replace("{token}", encoded))
         return Secret(f"{self.base_url}{self.path}?token={encoded}")
 
+    @property
+    def page(self) -> str:
+        """The page of this kind, without a token; empty where the project names none."""
+        base_url = self._base_url or conf.link_base_url
+        return base_url + self.path if base_url and self.path else ""
+
     @classmethod
     def for_samples(cls) -> Self:
         return cls(base_url=conf.link_base_url or SAMPLE_BASE_URL)

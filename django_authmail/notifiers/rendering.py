@@ -22,6 +22,11 @@ from django_authmail.exceptions import InvalidContext
 from django_authmail.guards import one_line
 
 _OWN_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+# What the templates of this package load, whatever a project has installed.
+_LIBRARIES = {
+    "authmail": "django_authmail.templatetags.authmail",
+    "i18n": "django.templatetags.i18n",
+}
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -117,13 +122,13 @@ def _clone(base: Engine | None) -> Engine:
     if base is None:
         return Engine(
             loaders=[("django.template.loaders.cached.Loader", [own])],
-            libraries={"i18n": "django.templatetags.i18n"},
+            libraries=_LIBRARIES,
             string_if_invalid=_Refusal("%s"),
         )
     return Engine(
         dirs=base.dirs,
         loaders=[("django.template.loaders.cached.Loader", [*base.loaders, own])],
-        libraries=base.libraries,
+        libraries=_LIBRARIES | base.libraries,
         builtins=[name for name in base.builtins if name not in Engine.default_builtins],
         file_charset=base.file_charset,
         string_if_invalid=_Refusal("%s"),

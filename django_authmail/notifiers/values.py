@@ -103,7 +103,7 @@ def moment_in_words(value: datetime) -> str:
     """Return a time in the current time zone and the active language, with its offset from UTC."""
     local = timezone.localtime(value)
     # Translators: letters of Django's `date` filter.
-    shown = date_format(local, pgettext("email", "F j, Y, H:i"))
+    shown = date_format(local, pgettext("email", "M j, Y, H:i"))
     minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
     if not minutes:
         return f"{shown} (UTC)"

@@ -15,7 +15,16 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_the_kinds_of_the_package_are_registered() -> None:
-    assert set(notifiers.kinds()) >= {"magic-link", "otp", "password-reset"}
+    assert set(notifiers.kinds()) >= {
+        "email-verification",
+        "invitation",
+        "magic-link",
+        "otp",
+        "password-reset",
+        "payment-receipt",
+        "security-notice",
+        "welcome",
+    }
     assert notifiers.get("otp") is OTPNotifier
 
 
