@@ -295,6 +295,13 @@ class Conf:
         return sorted(n for n in dir(settings) if n.startswith(PREFIX) and n not in known)
 
     @property
+    def admins(self) -> frozenset[str]:
+        """The addresses of ADMINS, in lower case."""
+        # Pairs of name and address before Django 6.0, addresses since.
+        addresses = (entry if isinstance(entry, str) else entry[1] for entry in settings.ADMINS)
+        return frozenset(str(address).lower() for address in addresses)
+
+    @property
     def default_from_email(self) -> str:
         return str(settings.DEFAULT_FROM_EMAIL)
 

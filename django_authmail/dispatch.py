@@ -9,6 +9,7 @@ import uuid
 from django.db import DatabaseError, router
 
 from django_authmail import mailers
+from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnusable
 from django_authmail.logs import describe
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 MINIMUM_SECONDS = 0.5
 
 
+@working()
 def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "") -> Message:
     """Record `message`, hand it over while the caller waits, and return its final row.
 
@@ -52,12 +54,14 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
             return row
 
 
+@working()
 def dispatch_one(id: uuid.UUID) -> Message | None:
     """Send the message `id` if it is due; None if it is not, or another worker has it."""
     claim = queue.claim(id)
     return _dispatch(claim) if claim is not None else None
 
 
+@working()
 def dispatch_due(limit: int = 20, *, seconds: float | None = None) -> int:
     """Send up to `limit` due messages, one after the other, and return how many were claimed.
 
