@@ -128,7 +128,12 @@ def test_goes_on_when_the_database_is_back(
     submit(3)
     told: list[DatabaseError] = []
     stop = threading.Event()
-    helper = threading.Thread(target=lambda: smtp_server.wait_for(3) and stop.set())
+
+    def stop_at_last() -> None:
+        smtp_server.wait_for(3)
+        stop.set()
+
+    helper = threading.Thread(target=stop_at_last)
     helper.start()
     with refusing_updates(1, 1):
         assert Drain(2, on_trouble=told.append).run(stop) == 3
