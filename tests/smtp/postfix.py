@@ -151,8 +151,9 @@ def running() -> Iterator[Postfix]:
             _wait_for(server)
             yield server
         finally:
-            # Before its folder goes: it would start over for ever without its files.
-            run(postfix, "-c", str(folder / "conf"), "stop", check=False)
+            # Before its folder goes: it would start over for ever without its files. Not `stop`,
+            # which sleeps for seconds.
+            run(postfix, "-c", str(folder / "conf"), "abort", check=False)
             run("doveadm", "-c", str(folder / "dovecot.conf"), "stop", check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -285,6 +286,8 @@ smtpd_recipient_restrictions =
     {{{refused} = 550 5.1.1 no such user}}, {{{deferred} = 450 4.2.1 try later}} }},
   permit_sasl_authenticated, reject
 smtputf8_enable = yes
+# Long enough to tell it from a machine that is busy.
+smtpd_error_sleep_time = 20s
 in_flow_delay = 0
 message_size_limit = {limit}
 """
