@@ -22,6 +22,8 @@ SCOPES = (
     "send:otp",
     "send:magic-link",
     "send:password-reset",
+    "send:email-verification",
+    "send:invitation",
     "send:template",
     "send:raw",
     "messages:read",

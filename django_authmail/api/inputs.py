@@ -93,6 +93,26 @@ class SendPasswordReset(_SendLink):
     """Body of POST /send/password-reset."""
 
 
+class SendInvitation(_SendLink):
+    """Body of POST /send/invitation."""
+
+    inviter_name = Text(max_length=100, help_text="Who invites.")
+
+
+class SendEmailVerification(_SendToOne):
+    """Body of POST /send/email-verification: a link, a code, or both in one mail."""
+
+    token = Token(
+        required=False, allow_null=True, help_text="The secret of the link, URL-encoded into it."
+    )
+    code = Code(required=False, allow_null=True, help_text="A code to enter in place of the link.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("token") is None and attrs.get("code") is None:
+            raise serializers.ValidationError("needs a token, a code, or both")
+        return attrs
+
+
 class SendTemplate(_Send):
     """Body of POST /send/template: any kind of mail that the project has."""
 

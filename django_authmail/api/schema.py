@@ -76,6 +76,8 @@ _CLOSED = (
     inputs.SendOTP,
     inputs.SendMagicLink,
     inputs.SendPasswordReset,
+    inputs.SendEmailVerification,
+    inputs.SendInvitation,
     inputs.SendTemplate,
     inputs.SendRaw,
     fields.AttachmentForm,
@@ -201,6 +203,18 @@ SEND_PASSWORD_RESET = _send(
     "Send a link to choose a new password by",
     inputs.SendPasswordReset,
     _example(to="hong@example.com", user_name="홍길동", token=SAMPLE_TOKEN, locale="ko"),
+)
+SEND_EMAIL_VERIFICATION = _send(
+    "email-verification",
+    "Ask to confirm an address, by a link, a code, or both",
+    inputs.SendEmailVerification,
+    _example(to="hong@example.com", user_name="홍길동", token=SAMPLE_TOKEN, code=SAMPLE_CODE),
+)
+SEND_INVITATION = _send(
+    "invitation",
+    "Send an invitation",
+    inputs.SendInvitation,
+    _example(to="hong@example.com", user_name="홍길동", inviter_name="김영희", token=SAMPLE_TOKEN),
 )
 SEND_TEMPLATE = _send(
     "template",

@@ -137,6 +137,28 @@ class SendPasswordResetView(SendKindView):
         return self.answer(request)
 
 
+class SendEmailVerificationView(SendKindView):
+    scope = "send:email-verification"
+    form = inputs.SendEmailVerification
+    kind = "email-verification"
+    values = ("user_name", "token", "code")
+
+    @schema.described(**schema.SEND_EMAIL_VERIFICATION)
+    def post(self, request: Request) -> Response:
+        return self.answer(request)
+
+
+class SendInvitationView(SendKindView):
+    scope = "send:invitation"
+    form = inputs.SendInvitation
+    kind = "invitation"
+    values = ("user_name", "inviter_name", "token")
+
+    @schema.described(**schema.SEND_INVITATION)
+    def post(self, request: Request) -> Response:
+        return self.answer(request)
+
+
 class SendTemplateView(SendView):
     scope = "send:template"
     form = inputs.SendTemplate
@@ -164,6 +186,10 @@ class SendTemplateView(SendView):
             return registry.get(kind)().build(given["to"], **context, **_options(given))
         except InvalidContext as error:
             fault = _in_context(error.name, error.problem)
+        except (InvalidAddress, UnsafeHeader) as error:
+            if error.field not in context:
+                raise  # `to` or From
+            fault = _in_context(error.field, str(error))
         # Outside of the block above: an exception in the context would keep the values alive.
         raise Problem("template_error", faults=[fault])
 

@@ -15,6 +15,12 @@ urlpatterns = [
     path(
         "send/password-reset", sending.SendPasswordResetView.as_view(), name="send-password-reset"
     ),
+    path(
+        "send/email-verification",
+        sending.SendEmailVerificationView.as_view(),
+        name="send-email-verification",
+    ),
+    path("send/invitation", sending.SendInvitationView.as_view(), name="send-invitation"),
     path("send/template", sending.SendTemplateView.as_view(), name="send-template"),
     # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
     path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),

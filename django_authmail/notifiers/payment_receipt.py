@@ -135,6 +135,8 @@ class PaymentReceiptNotifier(LinkNotifier):
 def _checked_items(
     given: Iterable[LineItem | Mapping[str, Any]], currency: str
 ) -> tuple[LineItem, ...]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise InvalidContext("items", "must be a list of lines")
     items = tuple(given)
     if len(items) > MAX_ITEMS:
         raise InvalidContext("items", f"has more than {MAX_ITEMS} lines")

@@ -79,10 +79,8 @@ class SecurityNoticeNotifier(LinkNotifier):
             if not old_email or not new_email:
                 missing = "new_email" if old_email else "old_email"
                 raise MissingName(missing, ("old_email", "new_email"))
-            old, new = (
-                envelope_address(old_email, "old_email"),
-                envelope_address(new_email, "new_email"),
-            )
+            old = _checked_address(old_email, "old_email")
+            new = _checked_address(new_email, "new_email")
             is_new = envelope_address(to, "to").lower() == new.lower()
             other = mask(old if is_new else new)
         return SecurityNoticeContext(
@@ -102,3 +100,9 @@ class SecurityNoticeNotifier(LinkNotifier):
             "new sign-in": values | {"event": SecurityEvent.NEW_SIGN_IN},
             "email changed": changed | {"old_email": "old@example.org"},
         }
+
+
+def _checked_address(value: str, field: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidContext(field, f"must be a string, not {type(value).__name__}")
+    return envelope_address(value, field)
