@@ -308,6 +308,10 @@ class Conf:
         return str(settings.DEFAULT_CHARSET)
 
     @property
+    def email_use_localtime(self) -> bool:
+        return bool(settings.EMAIL_USE_LOCALTIME)
+
+    @property
     def languages(self) -> tuple[str, ...]:
         return tuple(code for code, _ in settings.LANGUAGES)
 

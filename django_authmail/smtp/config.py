@@ -139,6 +139,13 @@ class SmtpConfig:
             if not HEADER_NAME.fullmatch(name):
                 raise ImproperlyConfigured(f"SMTP: {name!r} cannot be the name of a header")
             safe_header(value, f"the header {name}")
+            # They stand in each mail as they are: RFC 5322 2.1.1 and 2.2.
+            if not value.isascii() or len(name) + len(value) > 996:
+                raise ImproperlyConfigured(
+                    f"SMTP: the header {name} must be ASCII and fit into one line of 998 characters"
+                )
+            if name.lower() in ("bcc", "resent-bcc"):
+                raise ImproperlyConfigured(f"SMTP: {name} would show a hidden recipient to all")
         if self.from_addr:
             header_address(self.from_addr, "from_addr")
         if self.envelope_sender:

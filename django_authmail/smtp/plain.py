@@ -2,7 +2,7 @@
 
 Building a mail takes Django 6.1 two milliseconds. What `send_mail` makes, text with or without an
 HTML alternative, goes through this package's own writer, which gives the same content. Everything
-else (attachments, headers, subclasses, other charsets) is built by Django.
+else (attachments, headers, subclasses, other charsets, dates in local time) is built by Django.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def _html_of(message: EmailMessage) -> str | None:
         or not message.body
         or not isinstance(message.body, str | Promise)
         or conf.default_charset.lower() not in ("utf-8", "utf8")
+        or conf.email_use_localtime
         # Set on the instance: what a project does to change how Django builds it.
         or {"message", "recipients", "alternative_subtype", "mixed_subtype"} & vars(message).keys()
     ):

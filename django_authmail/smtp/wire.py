@@ -6,6 +6,7 @@ hand-over, so that a server that trickles one octet a second cannot hold a calle
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
@@ -82,9 +83,10 @@ class Wire:
             )
         config = self._config
         try:
-            context = ssl_context(
-                config.ca_file, config.certfile, config.keyfile, config.min_tls, config.ciphers
-            )
+            files = (config.ca_file, config.certfile, config.keyfile)
+            # A renewed file is another one.
+            modified = tuple(os.stat(path).st_mtime_ns if path else 0 for path in files)
+            context = ssl_context(*files, config.min_tls, config.ciphers, modified)
         except (OSError, ValueError) as error:
             raise SmtpFailure(
                 Failure(
@@ -244,9 +246,17 @@ def garbage(detail: str) -> SmtpFailure:
 
 @lru_cache(maxsize=32)
 def ssl_context(
-    ca_file: str, certfile: str, keyfile: str, min_tls: str, ciphers: str
+    ca_file: str,
+    certfile: str,
+    keyfile: str,
+    min_tls: str,
+    ciphers: str,
+    modified: tuple[int, ...] = (),
 ) -> ssl.SSLContext:
-    """Return the context of a configuration; made once, since loading authorities takes 20 ms."""
+    """Return the context of a configuration; made once, since loading authorities takes 20 ms.
+
+    `modified` are the times of its files: with others, they are read again.
+    """
     context = ssl.create_default_context(cafile=ca_file or None)
     context.minimum_version = ssl.TLSVersion[min_tls.replace(".", "_")]
     if ciphers:

@@ -8,6 +8,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives, send_mail
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
+from django.test import override_settings
 from django.utils.translation import gettext_lazy
 
 from django_authmail.exceptions import MailerUnusable
@@ -244,6 +245,14 @@ def test_a_message_that_cannot_be_built_does_not_stop_the_others(
         backend(smtp_server).send_messages([broken, message()])
     assert len(smtp_server.mails) == 1
     assert not result_of(broken)
+
+
+@override_settings(EMAIL_USE_LOCALTIME=True, TIME_ZONE="Asia/Seoul")
+def test_the_date_is_in_local_time_where_the_project_says_so(
+    smtp_server: servers.SmtpServer,
+) -> None:
+    assert backend(smtp_server).send_messages([message()]) == 1
+    assert str(smtp_server.mails[0].mail["Date"]).endswith(" +0900")
 
 
 def test_a_message_whose_building_was_changed_is_built_so(smtp_server: servers.SmtpServer) -> None:

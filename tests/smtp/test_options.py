@@ -6,6 +6,7 @@ import base64
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from django_authmail.message import Attachment, Envelope
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.smtp import SmtpConfig, SmtpSender
 from django_authmail.smtp.errors import SmtpFailure
-from example_project.certificates import ServerCertificate
+from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
 from tests.smtp.scripted import Peer, scripted
 from tests.smtp.test_sender import GREETING, clear_config, config_for, take
@@ -142,6 +143,9 @@ def test_a_provider_without_a_token_is_asked_before_the_server() -> None:
         ({"pool_size": 0}, "pool_size must be 1 or more"),
         ({"max_mails": 0}, "max_mails must be 1 or more"),
         ({"headers": (("X:Y", "z"),)}, "cannot be the name of a header"),
+        ({"headers": (("X-Tag", "한글"),)}, "must be ASCII"),
+        ({"headers": (("X-Tag", "x" * 992),)}, "one line of 998"),
+        ({"headers": (("bcc", "a@example.com"),)}, "show a hidden recipient"),
         ({"host": "smtp..example.com"}, "is no host name"),
         ({"local_hostname": "서버.local"}, "must be ASCII"),
         (
@@ -321,6 +325,19 @@ def test_ten_thousand_recipients() -> None:
         to = [f"u{number}@example.com" for number in range(10_000)]
         result = deliver(clear_config(server.port), b"Subject: s\r\n\r\nx\r\n", *to)
         assert len(result.accepted) == 10_000
+
+
+def test_a_renewed_file_counts_without_a_restart(
+    certificate: ServerCertificate, tmp_path: Path
+) -> None:
+    other = make_certificate(tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(other.ca_file.read_bytes())
+    with servers.running(certificate) as server:
+        config = config_for(server, ca_file=str(trusted))
+        assert SmtpSender(config).send("b@example.com", "s", "x").reason == "certificate_invalid"
+        trusted.write_bytes(certificate.ca_file.read_bytes())
+        assert SmtpSender(config).send("b@example.com", "s", "x")
 
 
 def test_fifty_megabytes() -> None:
