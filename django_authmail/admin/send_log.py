@@ -1,4 +1,4 @@
-"""The send log: what became of each message. Nothing here changes one."""
+"""The send log: what became of each message. Nothing here changes one; `decision_pages` does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import hints
 from django_authmail.admin import shown
+from django_authmail.admin.decision_pages import DecisionPages
 from django_authmail.admin.preview_pages import PreviewPages
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
@@ -160,12 +161,13 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
 
     def get_urls(self) -> list[Any]:
         # Before those of a row, which take any text for its id.
-        return [*PreviewPages(self).urls, *super().get_urls()]
+        return [*PreviewPages(self).urls, *DecisionPages(self).urls, *super().get_urls()]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> HttpResponse:
         if (row := context.get("original")) is not None:
+            context.update(DecisionPages(self).choices(request, row))
             # In title and breadcrumbs, where str() would show the word of the database.
             context["original"] = _Titled(row)
             context["subtitle"] = str(context["original"])
@@ -321,6 +323,8 @@ _MEANINGS: dict[str, Promise] = {
     State.PARTIALLY_ACCEPTED: _("The mail server took it for some recipients and refused others."),
     State.FAILED: _("It was not sent, and will not be."),
     State.EXPIRED: _("It was not sent, and will not be: it became too old."),
+    State.HELD: _("The mail server may have taken it; it waits for a person to decide."),
+    State.SUPERSEDED: _("It was not sent, and will not be: a newer one took its place."),
     State.UNKNOWN: _("The mail server may have taken it; nobody can say."),
 }
 
