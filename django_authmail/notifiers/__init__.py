@@ -24,6 +24,7 @@ from django_authmail.notifiers.security_notice import (
     SecurityNoticeContext,
     SecurityNoticeNotifier,
 )
+from django_authmail.notifiers.template import TemplateNotifier
 from django_authmail.notifiers.values import clean_name
 from django_authmail.notifiers.welcome import WelcomeContext, WelcomeNotifier
 
@@ -47,6 +48,7 @@ __all__ = [
     "SecurityEvent",
     "SecurityNoticeContext",
     "SecurityNoticeNotifier",
+    "TemplateNotifier",
     "WelcomeContext",
     "WelcomeNotifier",
     "clean_name",

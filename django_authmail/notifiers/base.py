@@ -30,7 +30,7 @@ from django_authmail.notifiers.calls import addresses, checked_call, checked_to
 from django_authmail.notifiers.delivery import ByMailer, Sender, hand_over
 from django_authmail.notifiers.errors import withholds_values
 from django_authmail.notifiers.languages import choose_locale
-from django_authmail.notifiers.rendering import render
+from django_authmail.notifiers.rendering import Rendered, Templates, render
 from django_authmail.notifiers.values import checked_lifetime, lifetime_in_words, origin
 from django_authmail.outcomes import Queued, SendResult
 
@@ -191,9 +191,12 @@ class Notifier:
 
     @withholds_values
     def compose(
-        self, to: str, context: DataclassInstance, **options: Unpack[Options]
+        self,
+        to: str,
+        context: DataclassInstance | Mapping[str, Any],
+        **options: Unpack[Options],
     ) -> AuthMessage:
-        """Render the templates with the fields of `context` and return the message."""
+        """Render the templates with the values in `context` and return the message."""
         checked_to(to)
         language = choose_locale(options.get("locale"))
         expires_in = self.valid_for(options)
@@ -208,8 +211,7 @@ class Notifier:
                     options.get("at"), options.get("place", ""), options.get("device", "")
                 ),
             }
-            values = {known.name: getattr(context, known.name) for known in fields(context)}
-            rendered = render(self.template_folder, {**surroundings, **values}, locale=language)
+            rendered = self.render(_by_name(context), surroundings, locale=language)
         return AuthMessage(
             to=(to,),
             cc=addresses(options.get("cc", ()), "cc"),
@@ -229,13 +231,21 @@ class Notifier:
             supersede_key=options.get("supersede_key", ""),
         )
 
-    @property
-    def template_folder(self) -> str:
-        """Folder below `authmail/` that has subject.txt, body.txt and body.html."""
-        return self.kind
+    def render(
+        self, values: Mapping[str, Any], surroundings: Mapping[str, Any], *, locale: str
+    ) -> Rendered:
+        """Return the parts of the mail; `surroundings` are what every mail has besides `values`."""
+        templates = Templates.of(f"authmail/{self.kind}")
+        return render(templates, {**surroundings, **values}, locale=locale)
 
     def valid_for(self, options: Options) -> timedelta | None:
         """Return how long the content of a mail with these options is of use; None: for ever."""
         if (wanted := options.get("expires_in")) is not None:
             return checked_lifetime(wanted)
         return None if self.expire_minutes is None else timedelta(minutes=self.expire_minutes)
+
+
+def _by_name(context: DataclassInstance | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(context, Mapping):
+        return context
+    return {known.name: getattr(context, known.name) for known in fields(context)}

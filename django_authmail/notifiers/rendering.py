@@ -1,18 +1,19 @@
-"""Templates to text: subject, text part and HTML part of one kind, in one language.
+"""Templates to text: subject, text part and HTML part of one mail, in one language.
 
-Templates come from the project's Django engine, so a file of the same name in the project replaces
-one of ours, block by block with `{% extends %}` or whole. Two things differ from the project's own
-pages: text is not escaped (no mail shall greet "O&#x27;Brien"), and a name that is not in the
-context is an error instead of nothing.
+Templates come from the project's engines, in the order of TEMPLATES, so a file of the same name in
+the project replaces one of ours, block by block with `{% extends %}` or whole. Two things differ
+from the project's own pages: text is not escaped (no mail shall greet "O&#x27;Brien"), and a name
+that is not in the context is an error instead of nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.template import Context, Engine, TemplateDoesNotExist, engines
 from django.template.backends.django import DjangoTemplates
@@ -20,6 +21,10 @@ from django.utils import translation
 
 from django_authmail.exceptions import InvalidContext
 from django_authmail.guards import one_line
+from django_authmail.plaintext import text_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _OWN_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 # What the templates of this package load, whatever a project has installed.
@@ -27,6 +32,9 @@ _LIBRARIES = {
     "authmail": "django_authmail.templatetags.authmail",
     "i18n": "django.templatetags.i18n",
 }
+_Render = Callable[[Mapping[str, object]], str]
+
+_NOT_GIVEN = "uses this name, and the notifier does not give it"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -39,42 +47,104 @@ class Rendered:
     html_body: str = field(repr=False)
 
 
-def render(folder: str, values: Mapping[str, object], *, locale: str) -> Rendered:
-    """Render `subject.txt`, `body.txt` and, if there is one, `body.html` of `authmail/<folder>/`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Templates:
+    """The names of a mail's templates. Without `text`, a text part is made from the HTML."""
 
-    The HTML sees the finished subject as `subject`.
+    subject: str
+    text: str = ""
+    html: str = ""
+
+    @classmethod
+    def of(cls, folder: str) -> Templates:
+        """Return `subject.txt`, `body.txt` and, if there is one, `body.html` of a folder."""
+        html = f"{folder}/body.html"
+        return cls(
+            subject=f"{folder}/subject.txt",
+            text=f"{folder}/body.txt",
+            html=html if _exists(html) else "",
+        )
+
+
+def render(templates: Templates, values: Mapping[str, object], *, locale: str) -> Rendered:
+    """Render the templates; the HTML sees the finished subject as `subject`.
 
     Raises:
         InvalidContext: a template uses a name that is not in `values`.
         UnsafeHeader: the subject has more than one line.
+        TemplateDoesNotExist: no engine of the project has one of them.
     """
-    engine = _engine()
     with translation.override(locale):
-        subject = one_line(_render(engine, f"authmail/{folder}/subject.txt", values), "subject")
-        text = _render(engine, f"authmail/{folder}/body.txt", values)
-        html = _render(engine, f"authmail/{folder}/body.html", {**values, "subject": subject})
+        subject = one_line(_render(templates.subject, values, is_html=False), "subject")
+        html = ""
+        if templates.html:
+            html = _render(templates.html, {**values, "subject": subject}, is_html=True)
+        # A mail without a text part is one that some programs show as empty.
+        text = _render(templates.text, values, is_html=False) if templates.text else text_of(html)
     return Rendered(
         subject=subject,
-        text_body=_BLANK_LINES.sub("\n\n", text).strip() + "\n" if text else "",
+        text_body=_BLANK_LINES.sub("\n\n", text).strip() + "\n",
         html_body=_BLANK_LINES.sub("\n", html).strip() + "\n" if html else "",
     )
 
 
-def _render(engine: Engine, name: str, values: Mapping[str, object]) -> str:
-    is_html = name.endswith(".html")
+def _render(name: str, values: Mapping[str, object], *, is_html: bool) -> str:
+    return _find(name, is_html=is_html)(values)
+
+
+def _exists(name: str) -> bool:
     try:
-        template = engine.get_template(name)
+        _find(name, is_html=True)
     except TemplateDoesNotExist as error:
-        if is_html and str(error) == name:
-            return ""  # a kind may be text only
+        if str(error) == name:
+            return False
         raise
-    context = _StrictContext(values, autoescape=is_html)
-    rendered = template.render(context)
-    if context.missed_names:
-        raise InvalidContext(
-            context.missed_names[0], f"{name} uses this name, and the notifier does not give it"
-        )
+    return True
+
+
+def _find(name: str, *, is_html: bool) -> _Render:
+    """Return how to render a template, of the first engine that has it."""
+    for find in _finders():
+        try:
+            return find(name, is_html)
+        except TemplateDoesNotExist as error:
+            if str(error) != name:
+                raise
+    raise TemplateDoesNotExist(name)
+
+
+def _finders() -> Iterator[Callable[[str, bool], _Render]]:
+    has_django = False
+    for backend in engines.all():
+        if isinstance(backend, DjangoTemplates):
+            has_django = True
+            yield partial(_in_django, backend.engine)
+        elif hasattr(backend, "env"):
+            yield partial(_in_jinja2, backend.env)
+    if not has_django:
+        yield partial(_in_django, None)
+
+
+def _in_django(base: Engine | None, name: str, is_html: bool) -> _Render:
+    # With DEBUG a changed template shows at the next mail; a clone that is kept would cache it.
+    engine = _clone(base) if base is not None and base.debug else _strict(base)
+    template = engine.get_template(name)
+
+    def rendered(values: Mapping[str, object]) -> str:
+        context = _StrictContext(values, autoescape=is_html)
+        text = template.render(context)
+        if context.missed_names:
+            raise InvalidContext(context.missed_names[0], f"{name} {_NOT_GIVEN}")
+        return str(text)
+
     return rendered
+
+
+def _in_jinja2(env: Environment, name: str, is_html: bool) -> _Render:
+    # Here, because Jinja2 is there only where the project has such an engine.
+    from django_authmail.notifiers.jinja import in_jinja2
+
+    return in_jinja2(env, name, is_html)
 
 
 class _StrictContext(Context):
@@ -103,17 +173,7 @@ class _Refusal(str):
     __slots__ = ()
 
     def __mod__(self, name: object) -> str:
-        raise InvalidContext(
-            str(name), "a template uses this name, and the notifier does not give it"
-        )
-
-
-def _engine() -> Engine:
-    for backend in engines.all():
-        if isinstance(backend, DjangoTemplates):
-            # With DEBUG a changed template shows at the next mail; the clone below would cache it.
-            return _strict(backend.engine) if not backend.engine.debug else _clone(backend.engine)
-    return _strict(None)  # a project without Django templates: ours still work
+        raise InvalidContext(str(name), f"a template {_NOT_GIVEN}")
 
 
 def _clone(base: Engine | None) -> Engine:

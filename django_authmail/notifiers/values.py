@@ -52,6 +52,12 @@ def clean_name(value: str, field: str = "user_name") -> str:
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1].rstrip() + "…"
 
 
+def visible_text(value: str) -> str:
+    """Return text without what is invisible or turns its direction; lines and length are kept."""
+    lines = (_INVISIBLE.sub("", "".join(map(_visible, line))) for line in value.splitlines())
+    return unicodedata.normalize("NFC", "\n".join(lines))
+
+
 def checked_code(value: str) -> Secret:
     """Return a one-time code, masked for reprs.
 

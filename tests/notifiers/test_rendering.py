@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from pytest_django.fixtures import Settings
 
 from django_authmail.exceptions import InvalidContext, UnsafeHeader
 from django_authmail.notifiers.brand import Brand
-from django_authmail.notifiers.rendering import render
+from django_authmail.notifiers.rendering import Rendered, Templates
+from django_authmail.notifiers.rendering import render as render_templates
 from django_authmail.secret import Secret
 
 Write = Callable[..., None]
@@ -28,6 +29,10 @@ OTP_VALUES = {
     "brand": Brand(name="S"),
 }
 VALUES = {"user_name": "<b>O'Brien</b>", "code": Secret("CANARY-1")}
+
+
+def render(kind: str, values: Mapping[str, object], *, locale: str) -> Rendered:
+    return render_templates(Templates.of(f"authmail/{kind}"), values, locale=locale)
 
 
 @pytest.fixture
