@@ -120,9 +120,12 @@ _HINTS: dict[Reason, Promise] = {
 }
 
 
-def hint(reason: str) -> str:
-    """Return what to do about `reason`, in the active language; empty for a word that is none."""
+def hint(reason: str) -> str | Promise:
+    """Return what to do about `reason`; empty for a word that is none.
+
+    It is lazy: the language is that of the moment when it is shown.
+    """
     try:
-        return str(_HINTS[Reason(reason)])
+        return _HINTS[Reason(reason)]
     except (ValueError, KeyError):
         return ""

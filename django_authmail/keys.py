@@ -28,6 +28,8 @@ SCOPES = (
     "send:raw",
     "messages:read",
 )
+#: What a key gets when nobody says what it needs: not what lets it send any mail to anybody.
+DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "send:raw")
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _START = "am_live_"

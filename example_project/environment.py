@@ -20,6 +20,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 #: Every name that the settings read. The demo removes them all from what its processes inherit.
 NAMES = (
     "ALLOWED_HOSTS",
+    "API_DOCS",
     "API_IDEMPOTENCY_TTL_SECONDS",
     "API_KEY",
     "API_RATE_LIMIT_PER_MINUTE",

@@ -223,9 +223,11 @@ else:
 
 # -- django_authmail -----------------------------------------------------------------------------
 
+AUTHMAIL_API_DOCS = env.boolean("API_DOCS", True)
 AUTHMAIL_API_KEY = Secret(env.text("API_KEY"))
 AUTHMAIL_CAPTURE_DIR = env.path("EMAIL_TEST_CAPTURE_DIR") or ""
 AUTHMAIL_CELERY = True
+AUTHMAIL_LINK_BASE_URL = env.base_url("MAGIC_LINK_BASE_URL")
 AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("text", "json"))
 AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
 AUTHMAIL_METRICS_REQUIRE_AUTH = env.boolean("METRICS_REQUIRE_AUTH", False)
@@ -237,13 +239,13 @@ AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = env.boolean("WEBHOOK_ALLOW_LOOPBACK", False)
 # Their layers come later. Until then they are read, so that a mistake in them stops the start,
 # and reported, so that nobody relies on a limit that is not there.
 _without_effect = {
-    "API_RATE_LIMIT_PER_MINUTE": env.integer("API_RATE_LIMIT_PER_MINUTE", 60) != 60,
-    "API_IDEMPOTENCY_TTL_SECONDS": env.integer("API_IDEMPOTENCY_TTL_SECONDS", 86400) != 86400,
+    # 0 is "off", which is what they are.
+    "API_RATE_LIMIT_PER_MINUTE": env.integer("API_RATE_LIMIT_PER_MINUTE", 0) != 0,
+    "API_IDEMPOTENCY_TTL_SECONDS": env.integer("API_IDEMPOTENCY_TTL_SECONDS", 0) != 0,
     "WEBHOOK_ALLOW_HOSTS": bool(env.csv("WEBHOOK_ALLOW_HOSTS")),
     "WEBHOOK_ALLOW_LOOPBACK": AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK,
-    "MAGIC_LINK_BASE_URL": bool(env.base_url("MAGIC_LINK_BASE_URL")),
 }
-if _relied_on := [name for name, changed in _without_effect.items() if changed]:
+if _relied_on := [name for name, is_wanted in _without_effect.items() if is_wanted]:
     notices.append(
         Notice(id="W001", text=f"Set, but without effect in this version: {', '.join(_relied_on)}.")
     )

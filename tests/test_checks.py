@@ -684,7 +684,8 @@ class TestDeployed:
             settings.AUTHMAIL_SMTP_DEBUG = True
         expect(
             "W103",
-            f"{where} is on: the SMTP dialogue, with the addresses in it, goes to the logs.",
+            f"{where} is on: the SMTP dialogue goes to the logs. It has no content, no login and "
+            "no whole address, but it fills them.",
             f"Set {where} to False.",
             deploy=True,
         )

@@ -33,7 +33,7 @@ class ApiKeyForm(_KeyForm):
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
         choices=[(scope, scope) for scope in keys.SCOPES],
-        initial=list(keys.SCOPES),
+        initial=list(keys.DEFAULT_SCOPES),
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What the key may do."),
     )

@@ -49,7 +49,10 @@ class _Send(serializers.Serializer[Any]):
     locale = Locale(
         required=False,
         allow_null=True,
-        help_text="Language of the mail, as in `ko` or `en`; the project's by default.",
+        help_text=(
+            "Language of the mail, as in `ko` or `en`; the project's by default, and in place of "
+            "one that the mails do not exist in."
+        ),
     )
     expires_in = Seconds(
         required=False,

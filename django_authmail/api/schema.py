@@ -35,6 +35,9 @@ Authentication mail over HTTP.
 
 Errors are `application/problem+json` (RFC 9457) and carry a `code`, a `hint` in the language of
 `Accept-Language` (English or Korean), and the `request_id` that the log has too.
+
+A body without Content-Type is read as JSON. Django's `runserver` gives such a request `text/plain`:
+name the type there.
 """
 
 # Every setting, so that none of the project's shines through; those that drf-spectacular does not

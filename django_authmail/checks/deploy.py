@@ -39,7 +39,8 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
         found.append(
             new_warning(
                 "W103",
-                f"{where} is on: the SMTP dialogue, with the addresses in it, goes to the logs.",
+                f"{where} is on: the SMTP dialogue goes to the logs. It has no content, no login "
+                "and no whole address, but it fills them.",
                 f"Set {where} to False.",
             )
         )

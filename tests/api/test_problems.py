@@ -130,11 +130,22 @@ def test_hints_are_in_the_caller_s_language(language: str, hint: str) -> None:
     assert body["title"] == "No API key"
 
 
+@pytest.mark.parametrize(("language", "begins"), [("", "The mail server"), ("ko", "메일 서버")])
+def test_the_hint_of_a_502_is_in_the_caller_s_language_too(
+    api: Api, settings: Settings, use_mailer: Any, dead_port: int, language: str, begins: str
+) -> None:
+    settings.LANGUAGE_CODE = "en" if language else "ko"
+    use_mailer({"host": "127.0.0.1", "port": dead_port})
+    headers = {"Accept_Language": language} if language else {}
+    body = problem(api.post(**headers), 502, "smtp_connection")
+    assert body["hint"].startswith(begins)
+
+
 def test_every_hint_exists_in_korean() -> None:
     def texts(language: str) -> list[str]:
         with translation.override(language):
             own = [str(kind.hint) for kind in KINDS.values()]
-            return own + [hints.hint(reason) for reason in Reason]
+            return own + [str(hints.hint(reason)) for reason in Reason]
 
     pairs = zip(texts("en"), texts("ko"), strict=True)
     assert [english for english, korean in pairs if english == korean] == []

@@ -31,7 +31,10 @@ class Command(BaseCommand):
             action="append",
             dest="scopes",
             metavar="SCOPE",
-            help=f"what it may do, repeatable: {', '.join(keys.SCOPES)}; all of them by default",
+            help=(
+                f"what it may do, repeatable: {', '.join(keys.SCOPES)}; "
+                "by default all of them but send:raw"
+            ),
         )
         create.add_argument("--expires-days", type=int, metavar="D", help="never, by default")
         create.add_argument("--json", action="store_true", help="print JSON")
@@ -66,7 +69,7 @@ class Command(BaseCommand):
             name=name,
             prefix=keys.prefix(key),
             digest=keys.digest(key),
-            scopes=list(dict.fromkeys(scopes or keys.SCOPES)),
+            scopes=list(dict.fromkeys(scopes or keys.DEFAULT_SCOPES)),
             created_at=now,
             expires_at=None if expires_days is None else now + timedelta(days=expires_days),
         )

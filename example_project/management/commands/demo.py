@@ -100,7 +100,8 @@ class Command(BaseCommand):
             f"  metrics    {url}/metrics\n\n"
             "Send one yourself\n"
             f"  curl {url}/send/otp -H 'Authorization: Bearer {shown.key}' \\\n"
-            "    --json '"
+            "    -H 'Content-Type: application/json' \\\n"
+            "    -d '"
             '{"to": "you@example.com", "user_name": "You", "code": "482901"}'
             "'\n\n"
         )
