@@ -228,12 +228,12 @@ class Conf:
     )
     #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
     hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
+    #: How long a message that may have been taken waits for a person to decide about it.
+    hold = Setting(timedelta, timedelta(hours=72), problem=_positive)
     #: What every link in a mail begins with: https, or http for this machine. Empty: no links.
     link_base_url = Setting(str, "", read=_link_base, problem=_base_url)
     #: Paths of links by kind, such as {"magic-link": "/login/{token}"}, in place of the defaults.
     link_paths: Setting[dict[str, str]] = Setting(dict, {}, problem=_paths)
-    #: How long a message that may have been taken waits for a person to decide about it.
-    hold = Setting(timedelta, timedelta(hours=72), problem=_positive)
     #: How `django_authmail.logs.Formatter` writes lines.
     log_format = Setting(str, "text", problem=_one_of("text", "json"))
     #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
@@ -293,6 +293,13 @@ class Conf:
         """Return the AUTHMAIL_* names in the project's settings that this package does not have."""
         known = {setting.name for setting in self.all()}
         return sorted(n for n in dir(settings) if n.startswith(PREFIX) and n not in known)
+
+    @property
+    def admins(self) -> frozenset[str]:
+        """The addresses of ADMINS, in lower case."""
+        # Pairs of name and address before Django 6.0, addresses since.
+        addresses = (entry if isinstance(entry, str) else entry[1] for entry in settings.ADMINS)
+        return frozenset(str(address).lower() for address in addresses)
 
     @property
     def default_from_email(self) -> str:

@@ -9,6 +9,7 @@ import uuid
 from django.db import DatabaseError, router
 
 from django_authmail import mailers
+from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnusable
 from django_authmail.logs import describe
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 MINIMUM_SECONDS = 0.5
 
 
+@working()
 def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "") -> Message:
     """Record `message`, hand it over while the caller waits, and return its final row.
 
@@ -52,12 +54,14 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
             return row
 
 
+@working()
 def dispatch_one(id: uuid.UUID) -> Message | None:
     """Send the message `id` if it is due; None if it is not, or another worker has it."""
     claim = queue.claim(id)
     return _dispatch(claim) if claim is not None else None
 
 
+@working()
 def dispatch_due(limit: int = 20, *, seconds: float | None = None) -> int:
     """Send up to `limit` due messages, one after the other, and return how many were claimed.
 
@@ -76,21 +80,20 @@ def dispatch_due(limit: int = 20, *, seconds: float | None = None) -> int:
     return done
 
 
+def hand_over(claim: Claim) -> queue.End:
+    """Do with a claimed message what is to be done now, and return how its claim ends.
+
+    Writes nothing of that: `queue.settle_many` does, for one or for many.
+    """
+    if claim.valid_seconds is not None and claim.valid_seconds <= 0:
+        return queue.Drop(claim=claim, failure=_TOO_LATE, state=State.EXPIRED)
+    result = _send(claim, conf.send_deadline.total_seconds())
+    return queue.Settlement(claim=claim, result=result, carrier=conf.deliver_using[0])
+
+
 def _dispatch(claim: Claim) -> Message | None:
-    try:
-        if claim.valid_seconds is not None and claim.valid_seconds <= 0:
-            return queue.drop(claim, _TOO_LATE, State.EXPIRED)
-        result = _send(claim, conf.send_deadline.total_seconds())
-        return queue.settle(claim, result, carrier=conf.deliver_using[0])
-    except LeaseLost:
-        return _lost(claim)
-    except DatabaseError:
-        raise  # it concerns every message; the worker waits for the database
-    except Exception as error:
-        # One message that cannot be settled must not stop the worker: its lease ends, and then
-        # its outcome is unknown, which is the truth.
-        logger.error("email.settle_error id=%s error=%s", claim.id, describe(error))
-        return None
+    rows = queue.settle_many([hand_over(claim)])
+    return rows[0] if rows else None
 
 
 def _send(claim: Claim, seconds: float) -> SendResult:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, ProgrammingError
 
+from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.extras import require
 
@@ -46,7 +47,8 @@ def log_event(logger: logging.Logger, *, id: object, state: str, **facts: Any) -
     text = " ".join(f"{name}={value}" for name, value in shown.items() if name != "event")
     # The values travel as attributes of the record too, for handlers that want them apart.
     extra = {_PREFIX + name: value for name, value in shown.items()}
-    logger.log(level, "%s %s", shown["event"], text, extra=extra)
+    with working():
+        logger.log(level, "%s %s", shown["event"], text, extra=extra)
 
 
 def describe(error: BaseException) -> str:

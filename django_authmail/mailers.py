@@ -8,7 +8,7 @@ goes through this package.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -155,6 +155,27 @@ def options(using: str = "default") -> MailerOptions:
     )
 
 
+def unknown_options(given: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Return the names that are no option, each with the nearest that is one, or nothing."""
+    unknown = sorted(set(given) - set(known))
+    return {name: "".join(get_close_matches(name, known, n=1)) for name in unknown}
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], alias: str | None) -> None:
+    """Raise MailerUnusable for an option that does not exist, with the nearest that does.
+
+    Django before 6.1 ignores it; a mistyped option must not go unnoticed on any version.
+    """
+    for name, near in unknown_options(given, known).items():
+        meant = f"; did you mean {near!r}?" if near else ""
+        raise MailerUnusable(f"{where(alias)}: unknown option {name!r}{meant}")
+
+
+def where(alias: str | None) -> str:
+    """Return where a mailer's options are, for the person who has to mend them."""
+    return f"MAILERS[{alias!r}]" if alias else "EMAIL_*"
+
+
 def names() -> list[str]:
     """Return the names of the project's mailers."""
     configured = conf.mailers
@@ -176,6 +197,6 @@ def _construct(path: str, given: Mapping[str, Any], alias: str | None) -> BaseEm
     if hasattr(mail, "mailers"):
         # `alias` says that this is no deprecated direct construction; None means EMAIL_*.
         return backend(alias=alias, **given)
-    if path == OUR_SMTP:
+    if path in (OUR_SMTP, OUTBOX):
         return backend(alias=alias, **given)
     return backend(**given)

@@ -78,6 +78,30 @@ class Envelope:
     recipients: tuple[str, ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainMail:
+    """A mail that another application made: its bytes and envelope, as they are.
+
+    Where it is recorded, it has the facts that an AuthMessage has.
+    """
+
+    envelope: Envelope
+    content: bytes = field(repr=False)
+    message_id: str
+    kind: str = "plain"
+    locale: str = ""
+    expires_in: timedelta | None = None
+    on_unknown: OnUnknown = OnUnknown.RESEND
+    #: Nobody can say what it is. A mailing to thousands must not delay a code.
+    priority: Priority = Priority.LOW
+    supersedes: bool = False
+    supersede_key: str = ""
+
+    def as_bytes(self) -> bytes:
+        """Return the mail as it goes over the wire."""
+        return self.content
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file that goes along with a mail.

@@ -21,6 +21,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.db import connections
 from pytest_django.fixtures import Settings
 
+from django_authmail import backends
 from django_authmail import checks as ours
 from django_authmail.conf import conf
 from django_authmail.smtp import EmailBackend, backend
@@ -523,6 +524,76 @@ def test_e008_a_carrier_that_reads_fields_instead_of_bytes(mailer: Mailer) -> No
     )
 
 
+OUTBOX = "django_authmail.backends.OutboxBackend"
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Callable[..., None]:
+    """Add mailers that queue, by the names and options given."""
+
+    def add(**options_by_name: dict[str, Any]) -> None:
+        queues = {n: {"BACKEND": OUTBOX, "OPTIONS": o} for n, o in options_by_name.items()}
+        settings.MAILERS = {**settings.MAILERS, **queues}
+
+    return add
+
+
+def test_a_mailer_that_queues_gets_no_message(queue: Callable[..., None]) -> None:
+    queue(plain={}, both={"deliver_using": ["default"], "priority": "high"})
+    assert found() == {}
+
+
+@pytest.mark.parametrize(
+    ("carriers", "problem"),
+    [
+        ("queue", "The mailer 'queue' queues mail, so it cannot be what queued mail leaves by; "),
+        (["default", "other"], "The mailer 'other' queues mail, so it cannot be what queued mail "),
+        (["defaults", "default"], "There is no mailer 'defaults'; MAILERS has "),
+    ],
+)
+def test_e008_a_list_of_carriers_that_makes_a_loop_or_has_a_gap(
+    queue: Callable[..., None], carriers: Any, problem: str
+) -> None:
+    queue(queue={"deliver_using": carriers}, other={})
+    assert found().keys() == {"E008"}
+    assert found()["E008"].msg.startswith(
+        f'MAILERS[\'queue\']["OPTIONS"]["deliver_using"]: {problem}'
+    )
+
+
+def test_e013_an_option_of_a_queue_that_does_not_exist(queue: Callable[..., None]) -> None:
+    queue(queue={"deliverusing": "default"})
+    expect(
+        "E013",
+        f'MAILERS[\'queue\']["OPTIONS"]["deliverusing"] is no option of {OUTBOX}.',
+        "Did you mean 'deliver_using'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ({"priority": 1}, "priority is 'high' or 'low', not 1"),
+        ({"deliver_using": 5}, "deliver_using is the name of a mailer, or a list of names"),
+        ({"deliver_using": [5]}, "deliver_using is the name of a mailer, or a list of names"),
+    ],
+)
+def test_e015_an_option_of_a_queue_that_cannot_be_used(
+    queue: Callable[..., None], option: dict[str, Any], problem: str
+) -> None:
+    queue(queue=option)
+    expect("E015", f"MAILERS['queue']: {problem}.", "docs/settings.md has its options.")
+
+
+def test_e015_a_queue_without_what_it_needs(
+    queue: Callable[..., None], not_installed: Callable[[str], None]
+) -> None:
+    queue(queue={})
+    not_installed("cryptography")
+    assert "E015" in found()
+    assert "pip install 'django-authmail[outbox]'" in found()["E015"].msg
+
+
 # -- What is installed ---------------------------------------------------------------------------
 
 
@@ -831,9 +902,11 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_option_of_a_mailer_is_documented() -> None:
     _, _, after = DOCUMENTED.partition("## Options of the mail backend")
-    section, _, _ = after.partition("## Checks")
+    section, _, after = after.partition("## Options of OutboxBackend")
     own = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     assert own == backend._OWN_OPTIONS
+    queueing, _, _ = after.partition("## Checks")
+    assert set(re.findall(r"^\| `(\w+)` \|", queueing, re.MULTILINE)) == backends._OPTIONS
     assert EmailBackend.unknown_options(re.findall(r"`([a-z_]+)`", section.partition("|")[0])) == {}
 
 

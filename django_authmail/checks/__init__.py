@@ -16,6 +16,7 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E012  a certificate file that cannot be read
     E013  an option of a mailer that does not exist
     E014  a preset that does not exist
+    E015  a mailer that queues, with an option that cannot be used, or without what it needs
 
 With --deploy:
 
@@ -30,7 +31,8 @@ from __future__ import annotations
 
 from django.core import checks
 
-from django_authmail.checks.accounts import check_carrier, check_files, check_mailers
+from django_authmail.checks.accounts import check_files, check_mailers
+from django_authmail.checks.carriers import check_carriers, check_queues
 from django_authmail.checks.deploy import check_deployed_services, check_deployed_settings
 from django_authmail.checks.found import TAG
 from django_authmail.checks.queues import check_celery
@@ -46,7 +48,8 @@ def register() -> None:
         check_sender,
         check_mailers,
         check_files,
-        check_carrier,
+        check_carriers,
+        check_queues,
         check_celery,
         check_requirements,
     ):

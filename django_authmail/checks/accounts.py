@@ -1,4 +1,4 @@
-"""Checks of the mail accounts: hosts, TLS, logins, options, files, and what can carry."""
+"""Checks of the mail accounts: hosts, TLS, logins, options and files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoSMTP
 from django.utils.module_loading import import_string
 
 from django_authmail import mailers
-from django_authmail.checks.found import Apps, Found, new_error, new_warning
+from django_authmail.checks.found import Apps, Found, new_error, new_warning, unknown_option
 from django_authmail.conf import EMAIL_NAMES, Conf, conf
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.presets import preset
@@ -39,19 +39,6 @@ def check_files(app_configs: Apps = None, **kwargs: Any) -> Found:
                 )
             )
     return found
-
-
-def check_carrier(app_configs: Apps = None, **kwargs: Any) -> Found:
-    """Ask whether queued mail can leave by each mailer that AUTHMAIL_DELIVER_USING names."""
-    if Conf.deliver_using.problem() or Conf.smtp_options.problem():
-        return []  # E001 says so
-    hint = (
-        "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by; give it one with the "
-        f"backend {mailers.OUR_SMTP}."
-    )
-    problems = filter(None, map(mailers.carrier_problem, conf.deliver_using))
-    # One may end in a question: "did you mean …?"
-    return [new_error("E008", p if p.endswith("?") else f"{p}.", hint) for p in problems]
 
 
 def smtp_mailers() -> Iterator[tuple[str, mailers.MailerOptions]]:
@@ -112,9 +99,7 @@ def _mailer(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMe
             else EmailBackend.unknown_options(given.options)
         )
         for name, near in unknown.items():
-            meant = f"Did you mean {near!r}?" if near else "Remove it."
-            problem = f"{_option(alias, name)} is no option of {mailers.OUR_SMTP}."
-            yield new_error("E013", problem, meant)
+            yield unknown_option(_option(alias, name), mailers.OUR_SMTP, near)
         try:
             given = _with_preset(given)
         except ImproperlyConfigured as error:

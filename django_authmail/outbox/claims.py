@@ -35,7 +35,7 @@ def claim(id: uuid.UUID) -> Claim | None:
     """Claim one message if it is due; None if it is not, or another worker has it."""
 
     def find(now: datetime, using: str) -> list[Message]:
-        return list(_due(now, using).filter(id=id))
+        return list(rows.locked(_due(now, using).filter(id=id), using, skip=True))
 
     claims, _ = _Taking(find, limit=1).run()
     return claims[0] if claims else None
@@ -70,7 +70,7 @@ def claim_due(limit: int, *, priority: Priority | None = None) -> list[Claim]:
 
 
 def _due(now: datetime, using: str) -> QuerySet[Message]:
-    return Message.objects.using(using).filter(due_at__lte=now).only("state", "expires_at")
+    return Message.objects.using(using).filter(due_at__lte=now)
 
 
 class _Taking:
@@ -100,16 +100,20 @@ class _Taking:
             return [], False
         before = {row.id: row.state for row in (*over, *live)}
         self._tried = list(before)
+        end = now + conf.send_deadline + LEASE_MARGIN
         for state in set(before.values()):
             # Compare and swap, where nothing was locked: a row that another worker took since it
             # was read has another state, or is not due any more.
             ids = [id for id in before if before[id] == state]
             _due(now, self._using).filter(id__in=ids, state=state).update(
-                state=State.SENDING,
-                lease=self._lease,
-                due_at=now + conf.send_deadline + LEASE_MARGIN,
+                state=State.SENDING, lease=self._lease, due_at=end
             )
-        records = self._taken()
+        if rows.locks(self._using):
+            for row in (*over, *live):
+                row.state, row.lease, row.due_at = State.SENDING, self._lease, end
+            records = list(rows.load((*over, *live), self._using).values())
+        else:
+            records = self._taken()
         changed, claims = [], []
         for record in records:
             opened = _opened(record)

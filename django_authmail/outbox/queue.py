@@ -29,6 +29,9 @@ from __future__ import annotations
 from django_authmail.outbox.claims import claim, claim_due
 from django_authmail.outbox.decisions import Decision, decide
 from django_authmail.outbox.settlement import (
+    Drop,
+    End,
+    Postponement,
     Settlement,
     as_if_settled,
     drop,
@@ -40,6 +43,9 @@ from django_authmail.outbox.submission import submit, submit_claimed, submit_man
 
 __all__ = [
     "Decision",
+    "Drop",
+    "End",
+    "Postponement",
     "Settlement",
     "as_if_settled",
     "claim",

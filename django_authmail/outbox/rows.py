@@ -128,12 +128,17 @@ def insert(created: Collection[New], using: str) -> None:
     )
 
 
+def locks(using: str) -> bool:
+    """Whether the database can lock rows and pass over those that others have locked."""
+    return connections[using].features.has_select_for_update_skip_locked
+
+
 def locked(rows: QuerySet[Message], using: str, *, skip: bool = False) -> QuerySet[Message]:
     """Lock what `rows` finds until the transaction ends, where the database can.
 
     With `skip`, those that others have locked are passed over, where the database can do that.
     """
-    if skip and not connections[using].features.has_select_for_update_skip_locked:
+    if skip and not locks(using):
         return rows
     # In one order, so that two that lock several of the same rows wait instead of deadlocking.
     return rows.select_for_update(skip_locked=skip)
@@ -142,12 +147,18 @@ def locked(rows: QuerySet[Message], using: str, *, skip: bool = False) -> QueryS
 def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
     """Return the records of `rows`, which are locked or claimed by the caller, by id."""
     records = {row.id: Record(row=row, recipients=[]) for row in rows}
+    if not records:
+        return records
     # Not row.recipients: a project's router may send that to a replica, which is behind.
-    of_these = {"message_id__in": list(records)}
-    for recipient in Recipient.objects.using(using).filter(**of_these).order_by("position"):
+    recipients = Recipient.objects.using(using).filter(message_id__in=list(records))
+    for recipient in recipients.order_by("position"):
         records[recipient.message_id].recipients.append(recipient)
-    for attempt in Attempt.objects.using(using).filter(**of_these).order_by("number"):
-        records[attempt.message_id].last_attempt = attempt
+    # Most messages have not been tried before.
+    tried = [row.id for row in (r.row for r in records.values()) if row.attempt_count or row.reason]
+    if tried:
+        attempts = Attempt.objects.using(using).filter(message_id__in=tried)
+        for attempt in attempts.order_by("number"):
+            records[attempt.message_id].last_attempt = attempt
     return records
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,12 +33,61 @@ CALLER_PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What became of one claim: a hand-over and its result."""
+    """The end of a claim by a hand-over: what became of it."""
 
     claim: Claim
     result: SendResult
     #: Name of the mailer that was tried.
     carrier: str
+    #: Nothing is tried again later and nothing held: a caller waits for the answer, and decides.
+    final: bool = False
+    #: If it is in doubt and to be resent, it stays claimed for so long.
+    stays_for: timedelta | None = None
+
+    @property
+    def duration_ms(self) -> int | None:
+        return round(self.result.duration_seconds * 1000)
+
+    def apply(self, record: Record, now: datetime) -> None:
+        record.settle(
+            self.result,
+            self.claim.envelope,
+            now,
+            carrier=self.carrier,
+            started_at=self.claim.started_at,
+            final=self.final,
+            stays_for=self.stays_for,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponement:
+    """The end of a claim without a hand-over: it is due again at `until`."""
+
+    claim: Claim
+    until: datetime
+    failure: Failure
+    duration_ms: int | None = None
+
+    def apply(self, record: Record, now: datetime) -> None:
+        record.requeue(self.until, self.failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The end of a claim and of its message, without a hand-over."""
+
+    claim: Claim
+    failure: Failure
+    state: State
+    duration_ms: int | None = None
+
+    def apply(self, record: Record, now: datetime) -> None:
+        record.finish(self.state, self.failure, now)
+
+
+#: How a claim can end.
+End = Settlement | Postponement | Drop
 
 
 def settle(
@@ -60,34 +109,36 @@ def settle(
     Raises:
         LeaseLost: the lease ended and another worker took the message over. Nothing is written.
     """
-    end = _End(
+    end = Settlement(
         claim=claim,
-        change=_settled(
-            Settlement(claim=claim, result=result, carrier=carrier),
-            final=final,
-            stays_for=conf.sync_deadline if resend_now else None,
-        ),
-        duration_ms=_milliseconds(result),
+        result=result,
+        carrier=carrier,
+        final=final,
+        stays_for=conf.sync_deadline if resend_now else None,
     )
     return _write_one(end, patience=CALLER_PATIENCE if final else _patience([claim]))
 
 
-def settle_many(settlements: Sequence[Settlement]) -> list[Message]:
-    """Record outcomes as `settle` does, in one transaction, and return the rows.
+def settle_many(ends: Sequence[End]) -> list[Message]:
+    """Record how claims ended, in one transaction and few queries, and return the rows.
 
     Those that another worker took over and those that cannot be recorded are logged and left out:
     one bad mail does not keep the outcomes of the others from being written.
+
+    Raises:
+        DatabaseError: the database did not recover while the leases lasted.
     """
-    ends = [
-        _End(claim=one.claim, change=_settled(one), duration_ms=_milliseconds(one.result))
-        for one in settlements
-    ]
     try:
-        return list(_write(ends, patience=_patience([end.claim for end in ends])).values())
+        written = _write(ends, patience=_patience([end.claim for end in ends]))
     except FAILED:
         raise  # it would not take one of them either
     except Exception:
-        return [row for end in ends if (row := _written_alone(end)) is not None]
+        written = {end.claim.id: row for end in ends if (row := _written_alone(end)) is not None}
+    else:
+        for end in ends:
+            if end.claim.id not in written:
+                _log_lost(end)
+    return list(written.values())
 
 
 def postpone(claim: Claim, *, until: datetime, failure: Failure) -> Message:
@@ -99,7 +150,7 @@ def postpone(claim: Claim, *, until: datetime, failure: Failure) -> Message:
     Raises:
         LeaseLost: another worker took the message over.
     """
-    return _write_one(_End(claim=claim, change=lambda record, now: record.requeue(until, failure)))
+    return _write_one(Postponement(claim=claim, until=until, failure=failure))
 
 
 def drop(claim: Claim, failure: Failure, state: State) -> Message:
@@ -108,9 +159,7 @@ def drop(claim: Claim, failure: Failure, state: State) -> Message:
     Raises:
         LeaseLost: another worker took the message over.
     """
-    return _write_one(
-        _End(claim=claim, change=lambda record, now: record.finish(state, failure, now))
-    )
+    return _write_one(Drop(claim=claim, failure=failure, state=state))
 
 
 def as_if_settled(row: Message, result: SendResult) -> Message:
@@ -129,49 +178,19 @@ def as_if_settled(row: Message, result: SendResult) -> Message:
 # -- writing --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _End:
-    """A claim, and what its end does to the record."""
-
-    claim: Claim
-    change: Callable[[Record, datetime], None]
-    duration_ms: int | None = None
-
-
-def _settled(
-    one: Settlement, *, final: bool = False, stays_for: timedelta | None = None
-) -> Callable[[Record, datetime], None]:
-    def change(record: Record, now: datetime) -> None:
-        record.settle(
-            one.result,
-            one.claim.envelope,
-            now,
-            carrier=one.carrier,
-            started_at=one.claim.started_at,
-            final=final,
-            stays_for=stays_for,
-        )
-
-    return change
-
-
-def _milliseconds(result: SendResult) -> int:
-    return round(result.duration_seconds * 1000)
-
-
 def _patience(claims: Sequence[Claim]) -> float:
     left = max((claim.lease_ends for claim in claims), default=0.0) - time.monotonic()
     return max(left - CLOSING_SECONDS, CALLER_PATIENCE)
 
 
-def _write_one(end: _End, *, patience: float = PATIENCE) -> Message:
+def _write_one(end: End, *, patience: float = PATIENCE) -> Message:
     rows_ = _write([end], patience=patience)
     if end.claim.id not in rows_:
         raise LeaseLost(f"message {end.claim.id} was taken over by another worker")
     return rows_[end.claim.id]
 
 
-def _write(ends: Sequence[_End], *, patience: float) -> dict[uuid.UUID, Message]:
+def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
     """Write all ends in one transaction; return the rows of those whose lease still holds."""
     using = router.db_for_write(Message)
     written: dict[uuid.UUID, Message] = {}
@@ -191,7 +210,7 @@ def _write(ends: Sequence[_End], *, patience: float) -> dict[uuid.UUID, Message]
                 # The COMMIT before was done, though its answer was lost: it is only to be told.
                 pass
             elif record.row.lease == end.claim.lease:
-                end.change(record, now)
+                end.apply(record, now)
                 changed.append(record)
             else:
                 written.pop(end.claim.id, None)
@@ -212,14 +231,18 @@ def _same(one: Message, other: Message) -> bool:
     )
 
 
-def _written_alone(end: _End) -> Message | None:
+def _written_alone(end: End) -> Message | None:
     try:
         return _write_one(end, patience=_patience([end.claim]))
     except LeaseLost:
-        logger.warning("email.lease_lost id=%s", end.claim.id)
+        _log_lost(end)
     except FAILED:
         raise
     except Exception as error:
         # Its lease ends, and then its outcome is unknown, which is the truth.
         logger.error("email.settle_error id=%s error=%s", end.claim.id, describe(error))
     return None
+
+
+def _log_lost(end: End) -> None:
+    logger.warning("email.lease_lost id=%s", end.claim.id)

@@ -17,6 +17,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.views.decorators.debug import sensitive_variables
 
+from django_authmail import mailers
 from django_authmail.conf import EMAIL_NAMES, conf
 from django_authmail.exceptions import InvalidAddress, MailerUnusable, UnsafeHeader
 from django_authmail.message import AuthMessage, Envelope
@@ -41,6 +42,7 @@ _OWN_FIELDS = frozenset(
     "source_address".split()
 )
 _OWN_OPTIONS = _OWN_FIELDS | {"oauth", "preset"}
+_OPTIONS = _DJANGO_OPTIONS | _OWN_OPTIONS
 # Names that Django has for what the SMTP core calls otherwise.
 _CORE_NAMES: dict[str, str] = {
     "username": "user",
@@ -79,7 +81,7 @@ class EmailBackend(DjangoEmailBackend):
 
     @sensitive_variables()
     def __init__(self, *, alias: str | None = None, **options: Any) -> None:
-        self._refuse_unknown(options, alias)
+        mailers.refuse_unknown(options, _OPTIONS, alias)
         options = {name: value for name, value in options.items() if value is not None}
         if alias is None and conf.mailers is None:
             options = _with_setting(options)
@@ -210,14 +212,12 @@ class EmailBackend(DjangoEmailBackend):
                 **own,
             )
         except (ImproperlyConfigured, TypeError, ValueError) as error:
-            raise MailerUnusable(f"{_where(self.alias)}: {error}") from None
+            raise MailerUnusable(f"{mailers.where(self.alias)}: {error}") from None
 
     @staticmethod
     def unknown_options(options: Iterable[str]) -> dict[str, str]:
         """Return the names that are no option, each with the nearest that is one, or nothing."""
-        known = _DJANGO_OPTIONS | _OWN_OPTIONS
-        unknown = sorted(set(options) - known)
-        return {name: "".join(get_close_matches(name, known, n=1)) for name in unknown}
+        return mailers.unknown_options(options, _OPTIONS)
 
     @staticmethod
     def misplaced_options() -> dict[str, str]:
@@ -229,12 +229,6 @@ class EmailBackend(DjangoEmailBackend):
             name: EMAIL_NAMES.get(name) or "".join(get_close_matches(name, _OWN_OPTIONS, n=1))
             for name in sorted(conf.smtp_options.keys() - _OWN_OPTIONS)
         }
-
-    @classmethod
-    def _refuse_unknown(cls, options: dict[str, Any], alias: str | None) -> None:
-        for name, near in cls.unknown_options(options).items():
-            meant = f"; did you mean {near!r}?" if near else ""
-            raise MailerUnusable(f"{_where(alias)}: unknown option {name!r}{meant}")
 
 
 def _with_setting(given: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +248,7 @@ def _with_preset(named: str, given: dict[str, Any], alias: str | None) -> dict[s
     try:
         known = preset(named)
     except ImproperlyConfigured as error:
-        raise MailerUnusable(f"{_where(alias)}: {error}") from None
+        raise MailerUnusable(f"{mailers.where(alias)}: {error}") from None
     core = {_CORE_NAMES.get(name, name): value for name, value in given.items()}
     filled = {"headers": tuple(known.headers.items())} | known.options(core)
     return {str(_DJANGO_NAMES.get(name, name)): value for name, value in filled.items()}
@@ -269,7 +263,3 @@ def _pairs(headers: Mapping[str, str] | Iterable[Sequence[str]]) -> tuple[tuple[
 def _config(**fields: Any) -> SmtpConfig:
     # mailers[alias] makes a backend for each look-up; the checks need not be made for each.
     return SmtpConfig(**fields)
-
-
-def _where(alias: str | None) -> str:
-    return f"MAILERS[{alias!r}]" if alias else "EMAIL_*"

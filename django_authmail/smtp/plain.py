@@ -45,9 +45,13 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
                 raise UnsafeHeader("headers", "has a name that is none")
         for name in ("Bcc", "Resent-Bcc"):
             del mime[name]  # whoever put it there: it is for the envelope
-        return envelope, safe_header_block(mime.as_bytes()), str(mime["Message-ID"] or "")
-    # The domain of From, as in our own mails: Django asks the resolver for this host's name.
-    message_id = f"<{uuid.uuid4()}@{envelope.sender.rpartition('@')[2]}>"
+        if not mime["Message-ID"]:
+            # A subclass need not write one. Every attempt is to carry the same.
+            del mime["Message-ID"]
+            mime["Message-ID"] = _new_message_id(envelope)
+        message_id = "".join(str(mime["Message-ID"]).split())
+        return envelope, safe_header_block(mime.as_bytes()), message_id
+    message_id = _new_message_id(envelope)
     content = assemble(
         from_email=sender.header,
         to=[mailboxes[str(a)].header for a in message.to if a],
@@ -64,6 +68,11 @@ def built(message: EmailMessage) -> tuple[Envelope, bytes, str]:
         automatic=False,
     )
     return envelope, content, message_id
+
+
+def _new_message_id(envelope: Envelope) -> str:
+    # The domain of From, as in our own mails: Django asks the resolver for this host's name.
+    return f"<{uuid.uuid4()}@{envelope.sender.rpartition('@')[2]}>"
 
 
 def _html_of(message: EmailMessage) -> str | None:

@@ -220,7 +220,8 @@ class _Peer:
     def __init__(self, server: LedgerServer, sock: socket.socket) -> None:
         self.server = server
         self.sock = sock
-        self.buffer = b""
+        # To take a line from the front of bytes would copy the rest, for each line of a mail.
+        self.buffer = bytearray()
         self.output = b""
         self.gone = False  # the client has hung up; what it had sent is still worked on
         self.secure = False
@@ -313,13 +314,11 @@ class _Peer:
             return
         if self._answer("DATA", "354 go on") != 354:
             return
-        content = b""
+        content = bytearray()
         while not (content == b".\r\n" or content.endswith(b"\r\n.\r\n")):
             content += self._octet_line()
-        content = content[:-3]
-        if content.startswith(b"."):
-            content = content[1:]
-        self._take(content.replace(b"\r\n.", b"\r\n"), "DATA", "CONTENT")
+        octets = bytes(content[:-3]).removeprefix(b".")
+        self._take(octets.replace(b"\r\n.", b"\r\n"), "DATA", "CONTENT")
 
     def _bdat(self, line: str) -> None:
         server = self.server
@@ -456,13 +455,16 @@ class _Peer:
     def _octet_line(self) -> bytes:
         while (end := self.buffer.find(b"\r\n")) < 0:
             self._more()
-        line, self.buffer = self.buffer[: end + 2], self.buffer[end + 2 :]
-        return line
+        return self._cut(end + 2)
 
     def _octets(self, count: int) -> bytes:
         while len(self.buffer) < count:
             self._more()
-        octets, self.buffer = self.buffer[:count], self.buffer[count:]
+        return self._cut(count)
+
+    def _cut(self, count: int) -> bytes:
+        octets = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return octets
 
     def _more(self) -> None:

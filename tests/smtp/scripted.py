@@ -43,8 +43,16 @@ class Peer:
 
     def until(self, reply: bytes, verb: str) -> None:
         """Answer `reply` to everything before a line that begins with `verb`."""
-        while not self.read().startswith(verb):
-            self.say(reply)
+        answers = bytearray()
+        while True:
+            if b"\r\n" not in self._buffer:
+                # The answers to what arrived together leave together.
+                self.say(bytes(answers))
+                answers.clear()
+            if self.read().startswith(verb):
+                self.say(bytes(answers))
+                return
+            answers += reply
 
     def octets(self, count: int) -> None:
         """Read so many octets, as BDAT sends them."""

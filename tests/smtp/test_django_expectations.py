@@ -506,7 +506,7 @@ def test_the_timeout_is_kept(bench: Bench) -> None:
     started = time.monotonic()
     with pytest.raises(OSError, match=r"timeout|timed out"):
         bench.backend(timeout=0.3).open()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9  # without it, ten seconds
 
 
 def test_starttls_is_mandatory_when_asked_for(bench: Bench) -> None:

@@ -333,9 +333,13 @@ def test_a_server_that_goes_silent_and_wakes_up_too_late(
     bench: Bench, mode: str, step: str
 ) -> None:
     """It goes on with what it was sent when the client has given up; what it takes then counts."""
-    started = time.monotonic()
-    result = bench.faulty(Fault(step=step, stall=True), seconds=SHORT)
-    assert time.monotonic() - started < 5
+    for seconds in (SHORT, 10 * SHORT, 100 * SHORT):
+        stall = Fault(step=step, stall=True)
+        started = time.monotonic()
+        result = bench.faulty(stall, seconds=seconds)
+        assert time.monotonic() - started < 30
+        if not stall.times:
+            break  # otherwise the machine was too busy to get that far in time
     assert result.error_code == "smtp_timeout"
     # It does take it in the end wherever the content had left.
     left = step in ("BDAT", "CONTENT") or (mode == "bdat" and step in ("MAIL", "RCPT"))
@@ -349,7 +353,7 @@ def test_the_timeout_of_one_command_ends_a_silent_one() -> None:
         bench = bench_for(server, "DATA", timeout=SHORT)
         started = time.monotonic()
         result = bench.faulty(Fault(step="RCPT", stall=True))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30  # and not the 45 of a whole hand-over
         assert (result.error_code, result.unknown) == ("smtp_timeout", False)
 
 

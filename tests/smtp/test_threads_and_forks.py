@@ -25,7 +25,9 @@ THREADS, MAILS, POOL = 16, 200, 4
 
 
 @pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
+def _cold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # On a busy machine a second is short, and who waits longer opens a connection of its own.
+    monkeypatch.setattr(pool, "LONGEST_WAIT", 40.0)
     pool.close_all()
     yield
     pool.close_all()
@@ -76,9 +78,8 @@ def test_each_mail_of_many_threads_arrives_once(extensions: tuple[str, ...]) -> 
             results = [result for many in threads.map(run, range(THREADS)) for result in many]
         assert all(results)
         check(server, names)
-        # Whoever waits for more than a second gets a connection beyond the pool, so that a busy
-        # machine may show a few more; it never shows one for each thread.
-        assert server.most_open <= POOL + THREADS // 2
+        # The server may hear of the end of a worn one after the start of the next.
+        assert server.most_open <= 2 * POOL
         pool.close_all()
         server.wait_until_idle()
 
@@ -109,7 +110,7 @@ def test_threads_over_tls_with_a_login(certificate: ServerCertificate) -> None:
         with ThreadPoolExecutor(THREADS) as threads:
             assert all(threads.map(lambda name: deliver(sender, name), names))
         check(server, names)
-        assert server.most_open <= POOL + THREADS // 2
+        assert server.most_open <= 2 * POOL
 
 
 def test_a_server_that_hangs_up_all_the_time_loses_no_mail_of_many_threads() -> None:
@@ -122,7 +123,7 @@ def test_a_server_that_hangs_up_all_the_time_loses_no_mail_of_many_threads() -> 
         for name, result in zip(names, results, strict=True):
             taken = server.taken(f"<{name}@example.org>")
             assert len(taken) == 1 if result.sent else len(taken) <= result.unknown, result
-        assert sum(result.sent for result in results) >= len(names) * 0.95
+        assert sum(result.sent for result in results) >= len(names) * 0.9
         assert server.violations == []
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 
-from django_authmail.dispatch import dispatch_due
+from django_authmail.drain import Drain
 from django_authmail.management.tables import explained_when_missing
+from django_authmail.models import Priority
 
-# A mail is under way within 0.3 s while there is work; an idle queue is asked once a second.
-SHORTEST_PAUSE = 0.2
-LONGEST_PAUSE = 1.0
+#: As many as an account's pool keeps by default.
+CONNECTIONS = 4
 
 
 class Command(BaseCommand):
@@ -25,36 +25,46 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once", action="store_true", help="send what is due now, then end instead of waiting"
         )
+        parser.add_argument(
+            "--connections",
+            type=_at_least_one,
+            default=CONNECTIONS,
+            metavar="N",
+            help=f"hand over so many mails at a time ({CONNECTIONS})",
+        )
+        parser.add_argument(
+            "--priority",
+            choices=[priority.name.lower() for priority in Priority],
+            help="send those only; without it, high before low",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        priority = Priority[options["priority"].upper()] if options["priority"] else None
+        stop = threading.Event()
         if options["once"]:
-            total = 0
             with explained_when_missing():
-                while sent := dispatch_due():
-                    total += sent
+                drain = Drain(options["connections"], priority=priority)
+                total = drain.run(stop, until_empty=True)
             self.stdout.write(f"{total} messages handled")
             return
-        stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
-            # The message in hand is finished; nothing more is claimed.
+            # The messages in hand are finished; nothing more is claimed.
             signal.signal(name, lambda *_: stop.set())
-        self.stdout.write("Sending queued messages. Ctrl-C ends it after the message in hand.")
-        self._run(stop)
+        self.stdout.write("Sending queued messages. Ctrl-C ends it after those in hand.")
+        Drain(options["connections"], priority=priority, on_trouble=self._trouble).run(stop)
         self.stdout.write("Stopped; nothing is left in the middle.")
 
-    def _run(self, stop: threading.Event) -> None:
-        pause = SHORTEST_PAUSE
-        while not stop.is_set():
-            close_old_connections()
+    def _trouble(self, error: DatabaseError) -> None:
+        # It may be restarting. Missing tables, however, are not going to come back by themselves.
+        with explained_when_missing():
             try:
-                with explained_when_missing():
-                    busy = dispatch_due(limit=1) > 0
-            except DatabaseError as error:
-                # The database is restarting: the rows are safe in it, and so is the loop.
-                self.stderr.write(f"The database does not answer: {error}".strip())
-                busy, pause = False, LONGEST_PAUSE
-            if busy:
-                pause = SHORTEST_PAUSE
-            else:
-                stop.wait(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
+                raise error
+            except DatabaseError as again:
+                self.stderr.write(f"The database does not answer: {again}".strip())
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError("must be 1 or more")
+    return number

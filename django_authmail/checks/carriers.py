@@ -1,0 +1,65 @@
+"""Checks of the mailers that queue, and of those that queued mail leaves by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from django_authmail import mailers
+from django_authmail.checks.found import Apps, Found, new_error, unknown_option
+from django_authmail.conf import Conf, conf
+
+
+def check_carriers(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether queued mail can leave by each mailer that is named for it."""
+    found: Found = []
+    for where, name, hint in _named_carriers():
+        if (problem := mailers.carrier_problem(name)) is not None:
+            # It may end in a question: "did you mean …?"
+            end = "" if problem.endswith("?") else "."
+            found.append(new_error("E008", f"{where}{problem}{end}", hint))
+    return found
+
+
+def check_queues(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Look at the options of each mailer that queues."""
+    return [message for alias, given in _queues() for message in _queue(alias, given)]
+
+
+def _queues() -> Iterator[tuple[str, mailers.MailerOptions]]:
+    for alias in mailers.names():
+        given = mailers.options(alias)
+        if given.backend == mailers.OUTBOX:
+            yield alias, given
+
+
+def _named_carriers() -> Iterator[tuple[str, str, str]]:
+    """Yield where each carrier is named, its name, and what to do if it is none."""
+    has_one = f"give it one with the backend {mailers.OUR_SMTP}."
+    if not Conf.deliver_using.problem() and not Conf.smtp_options.problem():  # E001 says so
+        leaves_by = "AUTHMAIL_DELIVER_USING names the mailer that queued mail leaves by"
+        for name in conf.deliver_using:
+            yield "", name, f"{leaves_by}; {has_one}"
+    for alias, given in _queues():
+        named = given.options.get("deliver_using", ())
+        where = f'MAILERS[{alias!r}]["OPTIONS"]["deliver_using"]'
+        for name in named if isinstance(named, list | tuple) else (named,):
+            if isinstance(name, str):  # E015 says so
+                yield f"{where}: ", name, f"It names what queued mail leaves by; {has_one}"
+
+
+def _queue(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
+    backend = import_string(given.backend)
+    unknown = backend.unknown_options(given.options)
+    for name, near in unknown.items():
+        where = f'MAILERS[{alias!r}]["OPTIONS"]["{name}"]'
+        yield unknown_option(where, given.backend, near)
+    try:
+        known = {name: value for name, value in given.options.items() if name not in unknown}
+        backend(alias=None if conf.mailers is None else alias, **known)
+    except ImproperlyConfigured as error:
+        yield new_error("E015", f"{error}.", "docs/settings.md has its options.")

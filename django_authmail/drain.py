@@ -1,0 +1,149 @@
+"""Send what is due over several connections at once, for as long as there is work or a will.
+
+Threads hand mails over, each one at a time. The caller's thread does what concerns the database,
+for all of them together: it settles what has come back and claims as many as there are threads
+free. So no mail is claimed before it can be sent, one that hangs holds up no other, and a process
+that is killed leaves no more in doubt than it has connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from django.db import DatabaseError, close_old_connections, connections
+
+from django_authmail import dispatch
+from django_authmail.logs import describe
+from django_authmail.models import Priority
+from django_authmail.outbox import queue
+from django_authmail.outbox.lease import Claim
+
+logger = logging.getLogger(__name__)
+
+# A mail is under way within 0.3 s while there is work; an idle queue is asked once a second.
+SHORTEST_PAUSE = 0.2
+LONGEST_PAUSE = 1.0
+
+
+class Drain:
+    """Hands due messages over, up to `width` side by side. Of one `priority`, or of all.
+
+    `on_trouble` is told of a database that does not answer, and the loop goes on: the rows are safe
+    in it. Without one, the error is raised once the mails in hand are finished.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        priority: Priority | None = None,
+        on_trouble: Callable[[DatabaseError], None] | None = None,
+    ) -> None:
+        self._width = width
+        self._priority = priority
+        self._on_trouble = on_trouble
+        self._claims: SimpleQueue[Claim | None] = SimpleQueue()
+        # How they ended; None where that cannot be told.
+        self._ends: SimpleQueue[queue.End | None] = SimpleQueue()
+        self._under_way = 0
+
+    def run(self, stop: threading.Event, *, until_empty: bool = False) -> int:
+        """Send until `stop` is set, or with `until_empty` until nothing is due.
+
+        Returns how many messages were claimed. The mails in hand are finished before.
+        """
+        threads = [
+            threading.Thread(target=self._work, name=f"authmail-drain-{number}", daemon=True)
+            for number in range(self._width)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            return self._loop(stop, until_empty)
+        finally:
+            for _ in threads:
+                self._claims.put(None)
+            for thread in threads:
+                thread.join()
+
+    def _loop(self, stop: threading.Event, until_empty: bool) -> int:
+        total = 0
+        pause = SHORTEST_PAUSE
+        trouble: DatabaseError | None = None
+        while True:
+            claimed = 0
+            if not stop.is_set() and trouble is None:
+                try:
+                    claimed = self._claim()
+                except DatabaseError as error:
+                    pause = LONGEST_PAUSE
+                    if self._on_trouble is None:
+                        trouble = error
+                    else:
+                        self._on_trouble(error)
+            total += claimed
+            if self._under_way:
+                self._settle()
+            elif trouble is not None:
+                raise trouble
+            elif stop.is_set() or (until_empty and not claimed):
+                return total
+            else:
+                stop.wait(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+            if claimed:
+                pause = SHORTEST_PAUSE
+
+    def _claim(self) -> int:
+        free = self._width - self._under_way
+        if not free:
+            return 0
+        close_old_connections()
+        claims = queue.claim_due(free, priority=self._priority)
+        self._under_way += len(claims)
+        for claim in claims:
+            self._claims.put(claim)
+        return len(claims)
+
+    def _settle(self) -> None:
+        """Wait a moment for mails to come back, and settle those that have."""
+        back: list[queue.End | None] = []
+        try:
+            back.append(self._ends.get(timeout=SHORTEST_PAUSE))
+            while True:
+                back.append(self._ends.get_nowait())
+        except Empty:
+            pass
+        self._under_way -= len(back)
+        ends = [end for end in back if end is not None]
+        if not ends:
+            return
+        try:
+            queue.settle_many(ends)
+        except DatabaseError as error:
+            # Their leases are over, or as good as: they are in doubt now, as those of a worker
+            # that died.
+            for end in ends:
+                logger.error(
+                    "email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
+                )
+
+    def _work(self) -> None:
+        try:
+            while (claim := self._claims.get()) is not None:
+                self._ends.put(_ended(claim))
+                close_old_connections()
+        finally:
+            connections.close_all()
+
+
+def _ended(claim: Claim) -> queue.End | None:
+    try:
+        return dispatch.hand_over(claim)
+    except Exception as error:
+        # Its lease ends, and then its outcome is unknown, which is the truth.
+        logger.error("email.hand_over_error id=%s error=%s", claim.id, describe(error))
+        return None

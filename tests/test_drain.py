@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, OperationalError, connection, connections
+
+from django_authmail import outbox
+from django_authmail.drain import Drain
+from django_authmail.message import Priority
+from django_authmail.models import Message
+from django_authmail.models import Priority as Lane
+from django_authmail.outbox import queue, settlement, transactions
+from tests import smtp_server as servers
+from tests.outbox.factories import auth_message
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def submit(count: int, **changes: Any) -> None:
+    queue.submit_many([auth_message(to=(f"u{n}@example.com",), **changes) for n in range(count)])
+
+
+def states() -> set[str]:
+    return set(Message.objects.values_list("state", flat=True))
+
+
+def counts() -> dict[str, int]:
+    """Count the states, from a thread that is not the test's."""
+    try:
+        found = list(Message.objects.values_list("state", flat=True))
+        return {state: found.count(state) for state in ("queued", "sending")}
+    finally:
+        connections.close_all()
+
+
+def test_sends_what_is_due_and_ends(smtp_server: servers.SmtpServer) -> None:
+    submit(25)
+    assert Drain(4).run(threading.Event(), until_empty=True) == 25
+    assert states() == {"accepted"}
+    assert sorted(m.recipients[0] for m in smtp_server.mails) == sorted(
+        f"u{n}@example.com" for n in range(25)
+    )
+    assert 1 < smtp_server.connections <= 4
+    assert Drain(4).run(threading.Event(), until_empty=True) == 0
+
+
+def test_one_that_hangs_holds_up_no_other(smtp_server: servers.SmtpServer) -> None:
+    smtp_server.hold = True
+    outbox.submit(auth_message(to=("slow@example.com",)))
+    stop = threading.Event()
+
+    def others_pass() -> None:
+        assert smtp_server.holding.wait(30)
+        smtp_server.hold = False
+        smtp_server.wait_for(10)
+        smtp_server.release.set()
+
+    helper = threading.Thread(target=others_pass)
+    helper.start()
+    submit(9)
+    assert Drain(2).run(stop, until_empty=True) == 10
+    helper.join(30)
+    assert len(smtp_server.mails) == 10
+    assert states() == {"accepted"}
+
+
+def test_no_more_are_claimed_than_can_be_sent(smtp_server: servers.SmtpServer) -> None:
+    smtp_server.hold = True
+    submit(10)
+    stop = threading.Event()
+    seen: list[dict[str, int]] = []
+
+    def look() -> None:
+        assert smtp_server.holding.wait(30)
+        seen.append(counts())
+        stop.set()
+        smtp_server.hold = False
+        smtp_server.release.set()
+
+    helper = threading.Thread(target=look)
+    helper.start()
+    Drain(3).run(stop)
+    helper.join(30)
+    # Those in hand were finished, and nothing more was claimed.
+    assert seen[0]["sending"] <= 3
+    assert states() == {"accepted", "queued"}
+    assert Message.objects.filter(state="accepted").count() == len(smtp_server.mails) <= 3
+
+
+def test_serves_one_lane(smtp_server: servers.SmtpServer) -> None:
+    submit(2, priority=Priority.LOW)
+    submit(1)
+    assert Drain(2, priority=Lane.LOW).run(threading.Event(), until_empty=True) == 2
+    call_command("authmail_dispatch", "--once", "--priority=high", "--connections=1")
+    assert states() == {"accepted"}
+
+
+def test_the_command_wants_a_connection() -> None:
+    with pytest.raises(CommandError, match="must be 1 or more"):
+        call_command("authmail_dispatch", "--once", "--connections=0")
+
+
+@contextmanager
+def refusing_updates(first: int, last: int) -> Iterator[None]:
+    """Let the database refuse the updates of messages from the `first` (from 1) to the `last`."""
+    seen: list[str] = []
+
+    def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE") and "authmail_message" in sql:
+            seen.append(sql)
+            if first <= len(seen) <= last:
+                raise OperationalError("the database is restarting")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(refuse):
+        yield
+
+
+def test_goes_on_when_the_database_is_back(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions.retried, "__kwdefaults__", {"patience": 0.0})
+    submit(3)
+    told: list[DatabaseError] = []
+    stop = threading.Event()
+
+    def stop_at_last() -> None:
+        smtp_server.wait_for(3)
+        stop.set()
+
+    helper = threading.Thread(target=stop_at_last)
+    helper.start()
+    with refusing_updates(1, 1):
+        assert Drain(2, on_trouble=told.append).run(stop) == 3
+    helper.join(30)
+    assert [str(error) for error in told] == ["the database is restarting"]
+    assert states() == {"accepted"}
+
+
+def test_without_anybody_to_tell_it_raises(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions.retried, "__kwdefaults__", {"patience": 0.0})
+    submit(1)
+    with refusing_updates(1, 1), pytest.raises(OperationalError):
+        Drain(2).run(threading.Event(), until_empty=True)
+    assert states() == {"queued"}
+
+
+def test_a_mail_that_cannot_be_settled_while_its_lease_lasts_is_not_sent_again_at_once(
+    smtp_server: servers.SmtpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(settlement, "CLOSING_SECONDS", 1000.0)  # as if the lease were over
+    row = outbox.submit(auth_message())
+    with refusing_updates(2, 10**6):
+        assert Drain(2).run(threading.Event(), until_empty=True) == 1
+    assert f"email.not_recorded id={row.id} error=OperationalError" in caplog.text
+    assert len(smtp_server.mails) == 1
+    assert states() == {"sending"}
