@@ -14,9 +14,13 @@ class AuthmailConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_authmail import checks, tasks  # models must be loaded before these
+        # Models must be loaded before these.
+        from django_authmail import checks, tasks
+        from django_authmail.notifiers.delivery import ask_before_sending
+        from django_authmail.outbox import limits
 
         checks.register()
         tasks.connect()
+        ask_before_sending(limits.admit_for_notifier)
         # A project's own kinds of mail, as the admin finds `admin` modules.
         autodiscover_modules("authmail")

@@ -91,6 +91,20 @@ def _positive(value: timedelta) -> str | None:
     return None if value > timedelta(0) else "must be longer than zero"
 
 
+def _not_negative(value: timedelta) -> str | None:
+    return None if value >= timedelta(0) else "must not be negative"
+
+
+def _limits(value: list[Any] | tuple[Any, ...]) -> str | None:
+    for pair in value:
+        match pair:
+            case (int(most), timedelta() as window) if most >= 1 and window > timedelta(0):
+                continue
+        return "must hold pairs such as (5, timedelta(minutes=10))"
+    windows = [window for _, window in value]
+    return None if len(set(windows)) == len(windows) else "must name each window once"
+
+
 def _at_least_one(value: int) -> str | None:
     return None if value >= 1 else "must be 1 or more"
 
@@ -255,6 +269,19 @@ class Conf:
     override_recipients: Setting[tuple[str, ...]] = Setting(
         (list, tuple), (), problem=_addresses, read=tuple
     )
+    #: Least time between two mails of one kind to one mailbox. Zero: none.
+    recipient_gap = Setting(timedelta, timedelta(0), problem=_not_negative)
+    #: Most mails of one kind to one mailbox, as pairs of a number and a window. Empty: no limit.
+    recipient_limits: Setting[tuple[tuple[int, timedelta], ...]] = Setting(
+        (list, tuple),
+        ((5, timedelta(minutes=10)), (20, timedelta(days=1))),
+        problem=_limits,
+        read=tuple,
+    )
+    #: How long attempts are kept after they were made. Zero: for ever, as are the next two.
+    retain_attempts = Setting(timedelta, timedelta(days=30), problem=_not_negative)
+    #: How long messages are kept after they became final.
+    retain_messages = Setting(timedelta, timedelta(days=90), problem=_not_negative)
     #: Keys that seal bodies at rest, newest first. Empty: derived from SECRET_KEY and fallbacks.
     sealing_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
     #: Longest time that one hand-over may take in the background.
@@ -267,6 +294,10 @@ class Conf:
     smtp_debug = Setting(bool, False)
     #: Options of our mail backend for the account of EMAIL_*, which has no place for them.
     smtp_options: Setting[dict[str, Any]] = Setting(dict, {})
+    #: Keep the whole address of each recipient, and show it in the admin.
+    store_addresses = Setting(bool, False)
+    #: How long nothing is sent to an address that a server called dead. Zero: it is tried again.
+    suppress_for = Setting(timedelta, timedelta(days=30), problem=_not_negative)
     #: Longest time that one hand-over may take while an API caller waits.
     sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
     #: Let webhooks go to loopback and private addresses. For tests.

@@ -8,6 +8,8 @@ AuthmailError
 │   └── UnknownName       (TypeError)   a value that a notifier does not take
 ├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
 ├── SealBroken                          a sealed body that none of the keys opens
+├── RecipientCooldown                   a mailbox that had enough mails of one kind for now
+├── RecipientSuppressed                 an address that a server called dead
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -103,6 +105,28 @@ class SealBroken(AuthmailError):
     """Raised when a sealed body cannot be opened: its key is gone, or the row was altered."""
 
     code = "seal_broken"
+
+
+class RecipientCooldown(AuthmailError):
+    """Raised when a mailbox has had as many mails of one kind as it gets for now."""
+
+    code = "recipient_cooldown"
+
+    def __init__(self, retry_after: int) -> None:
+        #: Whole seconds until the next one may be sent.
+        self.retry_after = retry_after
+        super().__init__(f"too many mails of this kind to this address; wait {retry_after} s")
+
+
+class RecipientSuppressed(AuthmailError):
+    """Raised when a mail is for an address that a server called dead a while ago."""
+
+    code = "recipient_suppressed"
+
+    def __init__(self, addresses: frozenset[str]) -> None:
+        #: Which of the mail's recipients. Not in the text: that ends up in logs.
+        self.addresses = addresses
+        super().__init__("nothing is sent to this address: a server said that it does not work")
 
 
 class LeaseLost(AuthmailError):

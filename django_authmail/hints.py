@@ -100,6 +100,14 @@ _HINTS: dict[Reason, Promise] = {
         "The mail was not sent: its content would have been too old to be of use. Request a new "
         "one."
     ),
+    Reason.SUPPRESSED: _(
+        "Nothing was sent: a server said a while ago that this mailbox does not exist or is "
+        "disabled. Check the address with its owner. Whoever runs this service can lift the "
+        "suppression."
+    ),
+    Reason.ERASED: _(
+        "The mail was not sent, and will not be: everything about its recipient was erased."
+    ),
     Reason.SEAL_BROKEN: _(
         "The stored mail could not be opened. Was SECRET_KEY or AUTHMAIL_SEALING_KEYS changed "
         "without keeping the old key as a fallback?"

@@ -57,6 +57,8 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"
     # Reasons that no server gives: what this package found out itself.
     EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+    ERASED = "erased"
     SEAL_BROKEN = "seal_broken"
     ROW_BROKEN = "row_broken"
     MAILER_UNUSABLE = "mailer_unusable"

@@ -102,6 +102,9 @@ else:
     EMAIL_BACKEND = "django_authmail.smtp.EmailBackend"
     EMAIL_HOST = "127.0.0.1"
 
+# Tests send more to one address than anybody gets.
+AUTHMAIL_RECIPIENT_LIMITS: list[Any] = []
+
 CELERY_BROKER_URL = "memory://"
 
 # Of dj-rest-auth, which tests/contrib uses. Its views keep what is here when they are imported.

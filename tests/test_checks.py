@@ -892,6 +892,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
                 assert rows[setting.name] in {f"{seconds:g} s", *long}
             case "" | ():
                 assert rows[setting.name] in ("none", "from SECRET_KEY", "the system's")
+            case ((int(), timedelta()), *_):
+                minutes = [(most, window.total_seconds() / 60) for most, window in setting.default]
+                assert minutes == [(5, 10), (20, 1440)]
+                assert rows[setting.name] == "5 in 10 min, 20 in 1 d"
             case (str(name),):
                 assert rows[setting.name] == f'`"{name}"`'
             case str():

@@ -126,6 +126,20 @@ KINDS: dict[str, Kind] = {
         title="The mail cannot be made from these values",
         hint=_("Each entry of `errors` names a value and says what is wrong."),
     ),
+    "recipient_suppressed": Kind(
+        status=409,
+        title="Nothing is sent to this address",
+        hint=_(
+            "A server said of a mail of yours that this mailbox does not exist or is disabled. "
+            "Check the address with its owner; whoever runs this service can lift the suppression."
+        ),
+    ),
+    "recipient_cooldown": Kind(
+        status=429,
+        title="This address had enough mails of this kind for now",
+        retryable=True,
+        hint=_("Wait as many seconds as the header `Retry-After` says, then send it again."),
+    ),
     "internal_error": Kind(
         status=500,
         title="Something went wrong here",

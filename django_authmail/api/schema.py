@@ -181,7 +181,7 @@ def _send(path: str, summary: str, form: type[Serializer[Any]], example: OpenApi
                 outputs.QueuedAnswer,
                 description="Queued; `Location` is where its outcome will be.",
             ),
-            **_problems(400, 401, 403, 406, 411, 413, 415, 422, 501),
+            **_problems(400, 401, 403, 406, 409, 411, 413, 415, 422, 429, 501),
             **_problems(503),
             (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
         },

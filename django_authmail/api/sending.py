@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -21,10 +22,21 @@ from django_authmail.api.base import AuthmailView
 from django_authmail.api.fields import is_harmless_name
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.conf import conf
-from django_authmail.exceptions import InvalidAddress, InvalidContext, NoLinkBaseURL, UnsafeHeader
+from django_authmail.exceptions import (
+    InvalidAddress,
+    InvalidContext,
+    NoLinkBaseURL,
+    RecipientCooldown,
+    RecipientSuppressed,
+    UnsafeHeader,
+)
+from django_authmail.guards import envelope_address
 from django_authmail.message import AuthMessage, OnUnknown
+from django_authmail.models import State
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.base import Options
+from django_authmail.outbox import counters, limits, suppression
+from django_authmail.outbox.counters import Use
 
 # `to` belongs to the body; of a notifier's options, only these are about what the mail says.
 _NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email")) - {
@@ -54,8 +66,10 @@ class SendView(AuthmailView):
             raise Problem("idempotency_unavailable", "Nothing was sent.")
         given = inputs.checked(self.form, body.read_json(request._request))
         message = self._message(given)
+        self._refuse_suppressed(message, given)
         if dry_run:
             return Response(outputs.DRY_RUN)
+        use = _admit(message)
         if headers.respond_async(request):
             row = outbox.submit(message, owner=self.caller.owner, request_id=self.request_id)
             return Response(
@@ -67,7 +81,25 @@ class SendView(AuthmailView):
                 },
             )
         row = dispatch.send_now(message, owner=self.caller.owner, request_id=self.request_id)
+        if row.state == State.FAILED and use is not None:
+            # Nobody got it: the caller may try again at once.
+            counters.give_back(use)
         return Response(outputs.sent(row, message))
+
+    @sensitive_variables()
+    def _refuse_suppressed(self, message: AuthMessage, given: dict[str, Any]) -> None:
+        try:
+            suppression.refuse(message.envelope.recipients, owner=self.caller.owner)
+        except RecipientSuppressed as error:
+            faults = [
+                Fault(pointer, "is an address that nothing is sent to")
+                for pointer, address in _addresses(given)
+                if envelope_address(address, "to") in error.addresses
+            ]
+        else:
+            return
+        # Outside of the block above: an exception in the context would keep the values alive.
+        raise Problem("recipient_suppressed", faults=faults)
 
     @sensitive_variables()
     def _message(self, given: dict[str, Any]) -> AuthMessage:
@@ -219,6 +251,29 @@ class SendRawView(SendView):
             on_unknown=OnUnknown.HOLD,
             attachments=tuple(given.get("attachments", ())),
         )
+
+
+def _admit(message: AuthMessage) -> Use | None:
+    try:
+        return limits.admit(message)
+    except RecipientCooldown as error:
+        wait = error.retry_after
+    raise Problem(
+        "recipient_cooldown",
+        headers={"Retry-After": str(wait)},
+        members={"retry_after": wait},
+    )
+
+
+@sensitive_variables()
+def _addresses(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the recipients in a checked body, each with the JSON pointer to it."""
+    for member in ("to", "cc", "bcc"):
+        value = given.get(member, ())
+        if isinstance(value, str):
+            yield f"/{member}", value
+        else:
+            yield from ((f"/{member}/{index}", address) for index, address in enumerate(value))
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email import message_from_bytes
 from email.policy import default
 from typing import Protocol, runtime_checkable
 
 from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends import locmem
 from django.core.mail.backends.base import BaseEmailBackend
 
 from django_authmail import mailers
@@ -86,12 +87,43 @@ class ByMailer:
         return self.deliver_message(message)
 
 
+#: Counts a message against limits, or raises; what it returns takes the count back.
+Admission = Callable[[AuthMessage], Callable[[], None]]
+
+_admissions: list[Admission] = []
+
+
+def ask_before_sending(admission: Admission) -> None:
+    """Ask `admission` from now on before a mail is handed to a mailer of the project.
+
+    What it knows is in a database, which nothing here needs: the app makes the connection.
+    """
+    if admission not in _admissions:
+        _admissions.append(admission)
+
+
 def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendResult | Queued:
     """Send or queue `message` by `mailer`.
 
     A mailer that is not of this package is given a Django message with the same headers, and
     says no more than how many it sent; what it raises is passed on.
+
+    Raises:
+        RecipientCooldown: the app is installed, and the recipient had enough of these for now.
     """
+    if not isinstance(mailer, BaseEmailBackend):
+        return mailer.deliver_message(message)  # a sender, which is nobody's mailer
+    if isinstance(mailer, locmem.EmailBackend):
+        return _hand_over(message, mailer)  # a test's: it fills no inbox
+    take_back = [admission(message) for admission in _admissions]
+    result = _hand_over(message, mailer)
+    if isinstance(result, SendResult) and not (result.sent or result.unknown):
+        for undo in take_back:
+            undo()
+    return result
+
+
+def _hand_over(message: AuthMessage, mailer: BaseEmailBackend) -> SendResult | Queued:
     if isinstance(mailer, TakesAuthMessages):
         return mailer.deliver_message(message)
     started = time.perf_counter()

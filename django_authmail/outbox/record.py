@@ -6,6 +6,7 @@ No database here: `rows` loads records and stores what became of them. `queue` d
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -140,6 +141,14 @@ class Record:
         row.sealed = None
         row.supersede_hash = ""
         self._explain(failure)
+
+    def leave_out(self, recipients: Collection[Recipient], failure: Failure, now: datetime) -> None:
+        """Send nothing to these, and end the message if it is for nobody else."""
+        for recipient in recipients:
+            self._change(recipient, Recipient.State.UNSENT)
+            recipient.error_code, recipient.reason = failure.error_code, failure.reason
+        if recipients and not self.pending:
+            self.finish(State.FAILED, failure, now)
 
     def _hold(self, failure: Failure, now: datetime) -> None:
         row = self.row

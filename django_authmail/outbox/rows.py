@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from django_authmail.conf import conf
 from django_authmail.hashes import address_hash, folded_hash, mask, supersede_hashes
 from django_authmail.message import Envelope, OnUnknown
 from django_authmail.message import Priority as WantedPriority
@@ -67,6 +68,7 @@ class New:
     """A row that is not stored yet, and what it is made of."""
 
     row: Message
+    recipients: list[Recipient]
     envelope: Envelope
     content: bytes = field(repr=False)
 
@@ -109,23 +111,24 @@ def new(
             owner, row.kind, envelope.recipients[0], message.supersede_key
         )[0]
     row.sealed = body.pack(row.id, envelope, content)
-    return New(row=row, envelope=envelope, content=content)
+    recipients = [
+        Recipient(
+            message=row,
+            position=position,
+            masked=mask(address)[:320],
+            address=address if conf.store_addresses else "",
+            address_hash=address_hash(address),
+            folded_hash=folded_hash(address),
+        )
+        for position, address in enumerate(envelope.recipients)
+    ]
+    return New(row=row, recipients=recipients, envelope=envelope, content=content)
 
 
 def insert(created: Collection[New], using: str) -> None:
     """Insert new messages and their recipients."""
     Message.objects.using(using).bulk_create(one.row for one in created)
-    Recipient.objects.using(using).bulk_create(
-        Recipient(
-            message=one.row,
-            position=position,
-            masked=mask(address)[:320],
-            address_hash=address_hash(address),
-            folded_hash=folded_hash(address),
-        )
-        for one in created
-        for position, address in enumerate(one.envelope.recipients)
-    )
+    Recipient.objects.using(using).bulk_create(r for one in created for r in one.recipients)
 
 
 def locks(using: str) -> bool:

@@ -16,7 +16,7 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost
 from django_authmail.logs import describe
 from django_authmail.models import Message, State
-from django_authmail.outbox import rows
+from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.lease import Claim
 from django_authmail.outbox.record import Record
@@ -218,6 +218,7 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
             written[end.claim.id] = record.row
             to = end.claim.envelope.recipients[0]
             announce(record.row, using, to=to, duration_ms=end.duration_ms)
+        suppression.learn(changed, now=now, using=using)
         rows.store(changed, using)
 
     retried(write, using=using, patience=patience)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import router, transaction
 
@@ -11,9 +11,10 @@ from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
-from django_authmail.outbox import rows
+from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.lease import Claim, claim_of
+from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
 
 
@@ -28,7 +29,8 @@ def submit(
 
     Call it inside the transaction of what caused the mail: if that is rolled back, no mail leaves.
     `deliver_using` names the carriers that it may leave by, in their order; none stands for
-    AUTHMAIL_DELIVER_USING.
+    AUTHMAIL_DELIVER_USING. An address that is suppressed is left out, and a message for no other
+    is `failed` at once.
     """
     [row] = submit_many([message], owner=owner, request_id=request_id, deliver_using=deliver_using)
     return row
@@ -53,7 +55,8 @@ def submit_many(
         )
         for one in created:
             announce(one.row, using, to=one.envelope.recipients[0])
-            announce_queued(one.row, using)
+            if not one.row.is_final:
+                announce_queued(one.row, using)
     return [one.row for one in created]
 
 
@@ -67,7 +70,8 @@ def submit_claimed(
     """Record `message` as being sent by the caller, and return its row and claim.
 
     The row is committed before this returns: were the process to die in the middle of the
-    hand-over, the row would say so. Raises RuntimeError inside a transaction.
+    hand-over, the row would say so. Who waits for an answer asks `suppression.refuse` before.
+    Raises RuntimeError inside a transaction.
     """
     using = router.db_for_write(Message)
     with transaction.atomic(using=using, durable=True):
@@ -103,9 +107,22 @@ def _insert(
         )
         for message in messages
     ]
+    if lease is None:
+        _leave_out_suppressed(created, now, using, owner=owner)
     rows.insert(created, using)
     _supersede(messages, created, using, owner=owner)
     return created
+
+
+def _leave_out_suppressed(created: list[New], now: datetime, using: str, *, owner: str) -> None:
+    addresses = {address for one in created for address in one.envelope.recipients}
+    dead = suppression.among(addresses, owner=owner, now=now, using=using)
+    if not dead:
+        return
+    for one in created:
+        out = [r for r in one.recipients if one.envelope.recipients[r.position] in dead]
+        record = Record(row=one.row, recipients=one.recipients)
+        record.leave_out(out, suppression.SUPPRESSED, now)
 
 
 def _supersede(

@@ -15,7 +15,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django_authmail.message import Envelope
 from django_authmail.metrics import sending
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
-from django_authmail.smtp.errors import failure_of
+from django_authmail.smtp.errors import failure_of, refusals_of
 from django_authmail.staging import deliver_as_configured
 
 
@@ -54,7 +54,8 @@ def _deliver_by_django(
             if failure.reason in (Reason.CONNECTION_LOST, Reason.SMTP_TIMEOUT):
                 # It does not say whether the content had left, so the safe reading is that it had.
                 failure = replace(failure, reason=Reason.OUTCOME_UNKNOWN, retry=Retry.UNKNOWN)
-            result = SendResult(message_id=message_id, failure=failure)
+            refused = refusals_of(error)
+            result = SendResult(message_id=message_id, failure=failure, refused=refused)
         else:
             result = _taken(envelope, message_id) if sent != 0 else _not_taken(message_id)
         record(result)

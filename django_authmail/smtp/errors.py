@@ -124,8 +124,8 @@ def failure_of(error: BaseException, *, unexpected: Retry = Retry.NEVER) -> Fail
         case smtplib.SMTPAuthenticationError():
             return classify(_reply(error), Stage.AUTH)
         case smtplib.SMTPRecipientsRefused() if error.recipients:
-            code, text = next(iter(error.recipients.values()))
-            return classify(Reply(code=code, text=_decode(text)), Stage.RECIPIENT)
+            # The last: smtplib asks no further where a 421 ends the connection.
+            return refusals_of(error)[-1].failure
         case smtplib.SMTPSenderRefused():
             return classify(_reply(error), Stage.SENDER)
         case smtplib.SMTPDataError():
@@ -159,6 +159,19 @@ def failure_of(error: BaseException, *, unexpected: Retry = Retry.NEVER) -> Fail
                 # Only the class: the text of a foreign error may hold an address or the content.
                 detail=type(error).__name__,
             )
+
+
+def refusals_of(error: BaseException) -> tuple[Refusal, ...]:
+    """Return what a foreign carrier's exception says of each recipient; empty if it does not."""
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return ()
+    return tuple(
+        Refusal(
+            address=address,
+            failure=classify(Reply(code=code, text=_decode(text)), Stage.RECIPIENT),
+        )
+        for address, (code, text) in error.recipients.items()
+    )
 
 
 def _failure(

@@ -1,0 +1,57 @@
+"""How often one mailbox is written to: nobody can bomb it, or guess codes by asking for new ones.
+
+By kind of mail and by the mailbox itself, whoever asks: case and +tag of the address do not count.
+The API and the notifiers ask; plain mail is never limited.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from django_authmail.conf import conf
+from django_authmail.exceptions import RecipientCooldown
+from django_authmail.hashes import folded_hash
+from django_authmail.message import AuthMessage
+from django_authmail.outbox import counters
+from django_authmail.outbox.counters import Limit, Use
+
+
+def admit(message: AuthMessage) -> Use | None:
+    """Count `message` against the limits of each of its recipients; None where there are none.
+
+    Give the use back by `counters.give_back` if the message surely was not sent.
+
+    Raises:
+        RecipientCooldown: one of them had enough of this kind; nothing is counted.
+    """
+    limits = [
+        limit
+        for mailbox in {folded_hash(address) for address in message.envelope.recipients}
+        for limit in _limits(message.kind, mailbox)
+    ]
+    if not limits:
+        return None
+    use = counters.take(*limits)
+    if not use.granted:
+        raise RecipientCooldown(max(1, math.ceil(use.wait.total_seconds())))
+    return use
+
+
+def admit_for_notifier(message: AuthMessage) -> Callable[[], None]:
+    """Do the same for a notifier; what is returned gives the use back."""
+    use = admit(message)
+    return lambda: counters.give_back(use) if use is not None else None
+
+
+def _limits(kind: str, mailbox: str) -> Iterator[Limit]:
+    for most, window in conf.recipient_limits:
+        yield Limit(key=_key(kind, mailbox, window), most=most, window=window)
+    if conf.recipient_gap:
+        gap = conf.recipient_gap
+        yield Limit(key=f"{_key(kind, mailbox, gap)}:gap", most=1, window=gap)
+
+
+def _key(kind: str, mailbox: str, window: timedelta) -> str:
+    return f"recipient:{mailbox}:{kind}:{window.total_seconds():.0f}"

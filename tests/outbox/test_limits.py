@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+from django.core import mail
+from django.core.mail import send_mail
+from django.db import connections, transaction
+from django.db.models import F
+from pytest_django.fixtures import Settings
+
+from django_authmail import OTPNotifier, SmtpSender, mailers
+from django_authmail.conf import Conf
+from django_authmail.exceptions import RecipientCooldown
+from django_authmail.models import Counter, Message
+from django_authmail.outbox import limits
+from django_authmail.smtp import EmailBackend
+from tests.conftest import OUR_BACKEND
+from tests.outbox.factories import auth_message
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db
+
+HONG = "hong@example.com"
+
+
+@pytest.fixture(autouse=True)
+def _as_by_default(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
+
+
+def admit(*to: str, kind: str = "otp") -> None:
+    limits.admit(auth_message(to=to or (HONG,), kind=kind))
+
+
+def granted(to: Iterable[str]) -> int:
+    """Return how many of these in a row are let through."""
+    count = 0
+    for address in to:
+        try:
+            admit(address)
+        except RecipientCooldown:
+            return count
+        count += 1
+    return count
+
+
+def pass_by(seconds: int) -> None:
+    """Let every window be as much nearer to its end."""
+    Counter.objects.update(ends_at=F("ends_at") - timedelta(seconds=seconds))
+
+
+def test_five_in_ten_minutes() -> None:
+    assert granted([HONG] * 9) == 5
+    with pytest.raises(RecipientCooldown, match="wait 600 s") as caught:
+        admit()
+    assert caught.value.retry_after == 600
+    pass_by(590)
+    with pytest.raises(RecipientCooldown, match="wait 10 s"):
+        admit()
+    pass_by(11)
+    assert granted([HONG] * 9) == 5
+
+
+def test_twenty_a_day() -> None:
+    total = 0
+    for _ in range(6):
+        total += granted([HONG] * 9)
+        pass_by(601)
+    assert total == 20
+    with pytest.raises(RecipientCooldown) as caught:
+        admit()
+    assert 80_000 < caught.value.retry_after < 86_400
+
+
+def test_spellings_of_one_mailbox_count_together() -> None:
+    spellings = [
+        "hong@example.com",
+        "Hong@Example.com",
+        "hong+1@example.com",
+        "홍 <hong@EXAMPLE.com>",
+    ]
+    assert granted(spellings * 2) == 5
+    assert granted(["kim@example.com"]) == 1
+
+
+def test_each_kind_counts_by_itself() -> None:
+    assert granted([HONG] * 9) == 5
+    admit(kind="magic-link")
+
+
+def test_one_of_several_recipients_is_enough_and_then_nothing_is_counted() -> None:
+    granted([HONG] * 5)
+    for _ in range(9):
+        with pytest.raises(RecipientCooldown):
+            admit("kim@example.com", HONG)
+    assert granted(["kim@example.com"] * 9) == 5
+
+
+def test_a_gap_between_two(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_GAP = timedelta(seconds=60)
+    admit()
+    with pytest.raises(RecipientCooldown, match="wait 60 s"):
+        admit()
+    pass_by(61)
+    admit()
+
+
+def test_settings_turn_it_off(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = []
+    assert granted([HONG] * 30) == 30
+    assert not Counter.objects.exists()
+
+
+def test_no_key_holds_an_address() -> None:
+    admit()
+    assert not any("hong" in key or "example" in key for key in Counter.objects.values_list("key"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_as_many_as_there_is_room_for() -> None:
+    barrier = Barrier(8)
+
+    def ask(_: int) -> int:
+        try:
+            barrier.wait(30)
+            return granted([HONG])
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask, range(8))) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rollback_takes_it_back() -> None:
+    with transaction.atomic():
+        assert granted([HONG] * 9) == 5
+        transaction.set_rollback(True)
+    assert granted([HONG] * 9) == 5
+
+
+# -- At the door of notifiers ----------------------------------------------------------------
+
+
+def send_codes(count: int) -> None:
+    for _ in range(count):
+        OTPNotifier().send(HONG, user_name="", code="482901")
+
+
+def test_a_notifier_is_told_when_it_may_send_again(smtp_server: SmtpServer) -> None:
+    send_codes(5)
+    with pytest.raises(RecipientCooldown) as caught:
+        send_codes(1)
+    assert caught.value.retry_after == 600
+    assert len(smtp_server.mails) == 5
+
+
+def test_a_notifier_that_queues_is_limited_as_well(
+    smtp_server: SmtpServer, settings: Settings
+) -> None:
+    if hasattr(mail, "mailers"):
+        settings.MAILERS = {
+            "default": {"BACKEND": mailers.OUTBOX, "OPTIONS": {"deliver_using": "smtp"}},
+            "smtp": {"BACKEND": OUR_BACKEND, "OPTIONS": smtp_server.options},
+        }
+    else:
+        settings.EMAIL_BACKEND = mailers.OUTBOX
+    send_codes(5)
+    with pytest.raises(RecipientCooldown):
+        send_codes(1)
+    assert Message.objects.count() == 5
+    for _ in range(9):
+        send_mail("Hello", "text", None, [HONG])  # plain mail never is
+    assert Message.objects.count() == 14
+
+
+def test_what_surely_was_not_sent_counts_for_nothing(smtp_server: SmtpServer) -> None:
+    smtp_server.refuse[HONG] = "451 4.3.0 busy"
+    send_codes(9)
+    smtp_server.refuse.clear()
+    send_codes(5)
+    assert len(smtp_server.mails) == 5
+
+
+def test_mail_in_memory_is_not_limited() -> None:
+    send_codes(9)
+    assert len(mail.outbox) == 9
+
+
+def test_a_sender_of_the_callers_own_needs_no_database(smtp_server: SmtpServer) -> None:
+    backend = mailers.get_mailer()
+    assert isinstance(backend, EmailBackend)
+    sender = SmtpSender(backend.config)
+    for _ in range(9):
+        OTPNotifier(sender).send(HONG, user_name="", code="482901")
+    assert not Counter.objects.exists()
