@@ -65,13 +65,15 @@ def assemble(
     text: str,
     html: str,
     attachments: Iterable[bytes],
+    inline: Iterable[bytes] = (),
     automatic: bool = True,
 ) -> bytes:
     """Return the mail; the same values give the same octets each time.
 
     Addresses are mailboxes as `guards.header_address` writes them; attachments are parts as
-    `attachment_part` makes them. An empty `html` makes a mail of text only. `automatic` says in
-    the headers that a machine wrote it, which only its caller knows of another application's mail.
+    `attachment_part` makes them; `inline` are those that the HTML shows. An empty `html` makes a
+    mail of text only. `automatic` says in the headers that a machine wrote it, which only its
+    caller knows of another application's mail.
     """
     # In a header of its own: Gmail folds mails of one subject into a thread and hides what repeats,
     # the code with it.
@@ -91,8 +93,12 @@ def assemble(
     ]
     entity = _text_part(b"plain", text)
     if html:
-        boundary = b"=_a%s" % reference.encode()
-        entity = _multipart(b"alternative", boundary, [entity, _text_part(b"html", html)])
+        page = _text_part(b"html", html)
+        if images := list(inline):
+            # RFC 2387 3.1: the type of the part that the others belong to.
+            subtype = b'related; type="text/html"'
+            page = _multipart(subtype, b"=_r%s" % reference.encode(), [page, *images])
+        entity = _multipart(b"alternative", b"=_a%s" % reference.encode(), [entity, page])
     if files := list(attachments):
         entity = _multipart(b"mixed", b"=_m%s" % reference.encode(), [entity, *files])
     return "".join(head).encode("ascii") + entity
@@ -105,16 +111,21 @@ def attachment_part(
     maintype: str,
     subtype: str,
     parameters: Mapping[str, str],
+    content_id: str = "",
 ) -> bytes:
-    """Return one file as a MIME part in base64, its name in RFC 2231 form where it is not ASCII."""
+    """Return one file as a MIME part in base64, its name in RFC 2231 form where it is not ASCII.
+
+    With a `content_id` it is part of the HTML, and not a file to save.
+    """
     part = MIMEPart(policy=_ATTACHMENT_POLICY)
     part.set_content(
         content,
         maintype=maintype,
         subtype=subtype,
         cte="base64",
-        disposition="attachment",
+        disposition="inline" if content_id else "attachment",
         filename=filename,
+        cid=f"<{content_id}>" if content_id else None,
         params=dict(parameters),
     )
     return part.as_bytes()

@@ -192,13 +192,18 @@ def _dotted_paths(value: list[str] | tuple[str, ...]) -> str | None:
     return "must hold dotted paths, such as 'shop.notifiers.ParcelNotifier'"
 
 
-_BRAND_KEYS = ("name", "colour", "footer", "support")
+_BRAND_KEYS = ("name", "logo", "logo_width", "colour", "footer", "support")
+_LOGO_TYPES = (".gif", ".jpeg", ".jpg", ".png")
+#: It goes along with every mail. A mail of 14 kB arrives in one round trip.
+_MAX_LOGO = 20_000
 
 
 def _brand(value: dict[str, Any]) -> str | None:
     for key, text in value.items():
         if key not in _BRAND_KEYS:
             return f"has no part {key!r}; it has {', '.join(_BRAND_KEYS)}"
+        if key in ("logo", "logo_width"):
+            continue
         by_locale = isinstance(text, dict) and key in ("name", "footer")
         if not all(isinstance(one, str) for one in (text.values() if by_locale else [text])):
             return f"[{key!r}] must be str"
@@ -212,7 +217,20 @@ def _brand(value: dict[str, Any]) -> str | None:
                 envelope_address(support, "support")
         except (InvalidAddress, UnsafeHeader, UnsafeLink):
             return "['support'] must be an email address or begin with https://"
-    return None
+    width = value.get("logo_width", 120)
+    if not isinstance(width, int) or not 16 <= width <= 480:
+        return "['logo_width'] must be a number of pixels from 16 to 480"
+    return _logo(value["logo"]) if "logo" in value else None
+
+
+def _logo(path: Any) -> str | None:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path).endswith(_LOGO_TYPES):
+        return f"['logo'] must be the path of a file {', '.join(_LOGO_TYPES)}"
+    try:
+        size = os.stat(path).st_size
+    except OSError as error:
+        return f"['logo'] cannot be read: {error.strerror}"
+    return None if size <= _MAX_LOGO else f"['logo'] has {size:,} octets; at most {_MAX_LOGO:,} go"
 
 
 class Conf:

@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from email.message import MIMEPart
+from email.mime.image import MIMEImage
 from typing import Any
 
 from django.core import mail
@@ -174,6 +176,29 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], alias: str | No
 def where(alias: str | None) -> str:
     """Return where a mailer's options are, for the person who has to mend them."""
     return f"MAILERS[{alias!r}]" if alias else "EMAIL_*"
+
+
+def inline_image(filename: str, content: bytes, content_type: str, content_id: str) -> Any:
+    """Return an image for `EmailMessage.attach` that HTML shows by `cid:`.
+
+    Any, because Django 6.0 takes a MIMEPart and before it a MIMEBase, and each refuses the other.
+    """
+    subtype = content_type.partition("/")[2]
+    if "policy" in inspect.signature(mail.EmailMessage.message).parameters:
+        part = MIMEPart()
+        part.set_content(
+            content,
+            maintype="image",
+            subtype=subtype,
+            disposition="inline",
+            filename=filename,
+            cid=f"<{content_id}>",
+        )
+        return part
+    image = MIMEImage(content, subtype)
+    image.add_header("Content-ID", f"<{content_id}>")
+    image.add_header("Content-Disposition", "inline", filename=filename)
+    return image
 
 
 def names() -> list[str]:

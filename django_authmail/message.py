@@ -48,6 +48,9 @@ _CONTENT_TYPE = re.compile(r"([A-Za-z0-9][\w!#$&^.+-]*)/([A-Za-z0-9][\w!#$&^.+-]
 _PARAMETER = re.compile(
     r"""[ \t]*;[ \t]*([A-Za-z0-9-]+)=(?:([\w!#$%&'*+.^`{|}~-]+)|"([ !#-\[\]-~]*)")""", re.ASCII
 )
+# RFC 2045 7 has it as a Message-ID; `@` and a domain are left out, and nobody misses them.
+_CONTENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHOWN = frozenset((("image", "png"), ("image", "jpeg"), ("image", "gif")))
 # Characters that turn the direction of text make `cod.exe` look like `exe.doc`.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -106,17 +109,21 @@ class PlainMail:
 class Attachment:
     """A file that goes along with a mail.
 
-    `content_type` is `type/subtype`, with parameters if need be (`text/csv; charset=utf-8`).
+    `content_type` is `type/subtype`, with parameters if need be (`text/csv; charset=utf-8`). With a
+    `content_id` it is an image that the HTML shows by `cid:` (RFC 2392), and no file to save.
 
     Raises:
-        UnsafeHeader: a file name with a control character, a path or a change of text direction,
-            or a content type that is none, or one of a message or multipart.
+        UnsafeHeader: a file name with a control character, a path or a change of text direction;
+            a content type that is none, or one of a message or multipart; a content id that is
+            none, or of what is no image.
     """
 
     #: Composed (NFC): macOS gives Korean names in single letters, which others show as such.
     filename: str
     content: bytes = field(repr=False)
     content_type: str = "application/octet-stream"
+    #: Without angle brackets; empty for a file.
+    content_id: str = ""
 
     def __post_init__(self) -> None:
         name = unicodedata.normalize("NFC", safe_header(self.filename, "filename"))
@@ -129,7 +136,14 @@ class Attachment:
         object.__setattr__(self, "filename", name)
         if not isinstance(self.content, bytes):
             raise TypeError("an attachment's content is bytes; encode text, and read files")
-        _content_type(self.content_type)
+        maintype, subtype, _ = _content_type(self.content_type)
+        if not self.content_id:
+            return
+        if not _CONTENT_ID.fullmatch(self.content_id):
+            raise UnsafeHeader("content_id", "takes letters, digits, dot, hyphen and underscore")
+        # Not SVG, which is a document with scripts to whoever opens it alone.
+        if (maintype, subtype) not in _SHOWN:
+            raise UnsafeHeader("content_type", "of an inline file is image/png, image/jpeg or gif")
 
     def as_part(self) -> bytes:
         """Return the file as a MIME part, in base64."""
@@ -140,6 +154,7 @@ class Attachment:
             maintype=maintype,
             subtype=subtype,
             parameters=parameters,
+            content_id=self.content_id,
         )
 
 
@@ -213,6 +228,8 @@ class AuthMessage:
         normalise(self, "attachments", tuple(self.attachments))
         if not all(isinstance(attachment, Attachment) for attachment in self.attachments):
             raise TypeError("attachments takes a tuple of Attachment")
+        if not self.html_body and any(attachment.content_id for attachment in self.attachments):
+            raise UnsafeHeader("content_id", "is of use in HTML alone, and the mail has none")
 
     def __repr__(self) -> str:
         # Not by way of the guards: debuggers ask for it while the constructor is still refusing.
@@ -236,7 +253,8 @@ class AuthMessage:
             extra_headers=self.extra_headers,
             text=self.text_body,
             html=self.html_body,
-            attachments=[attachment.as_part() for attachment in self.attachments],
+            attachments=[file.as_part() for file in self.attachments if not file.content_id],
+            inline=[file.as_part() for file in self.attachments if file.content_id],
         )
 
 

@@ -178,3 +178,29 @@ def test_replacing_a_value_keeps_the_rest() -> None:
     message = build(extra_headers=(("X-A", " 1 "),), attachments=(Attachment("a", b"x"),))
     assert message.extra_headers == (("X-A", "1"),)
     assert replace(message).as_bytes() == message.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content_id", "content_type", "field"),
+    [
+        ("a>\r\nX: y", "image/png", "content_id"),
+        ("a b", "image/png", "content_id"),
+        ("<logo>", "image/png", "content_id"),
+        ("x" * 101, "image/png", "content_id"),
+        ("logo", "image/svg+xml", "content_type"),
+        ("logo", "text/html", "content_type"),
+    ],
+)
+def test_what_html_shows_is_a_picture_with_a_plain_name(
+    content_id: str, content_type: str, field: str
+) -> None:
+    with pytest.raises(UnsafeHeader) as caught:
+        Attachment("logo", b"x", content_type, content_id=content_id)
+    assert caught.value.field == field
+
+
+def test_a_picture_is_shown_by_html_or_not_at_all() -> None:
+    logo = Attachment("logo.png", b"x", "image/png", content_id="logo")
+    with pytest.raises(UnsafeHeader, match="is of use in HTML alone, and the mail has none"):
+        build(html_body="", attachments=(logo,))
+    assert build(html_body="<img src='cid:logo'>", attachments=(logo,)).attachments == (logo,)

@@ -212,6 +212,8 @@ class Notifier:
                 ),
             }
             rendered = self.render(_by_name(context), surroundings, locale=language)
+        # Only where a template has it: a project's own may show no logo.
+        shown = (brand.logo,) if brand.logo and 'src="cid:logo"' in rendered.html_body else ()
         return AuthMessage(
             to=(to,),
             cc=addresses(options.get("cc", ()), "cc"),
@@ -221,7 +223,7 @@ class Notifier:
             text_body=rendered.text_body,
             html_body=rendered.html_body,
             from_email=from_email,
-            attachments=tuple(options.get("attachments", ())),
+            attachments=(*options.get("attachments", ()), *shown),
             kind=self.kind,
             locale=language,
             expires_in=expires_in,

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
+from functools import lru_cache
+from pathlib import Path
 
 from django_authmail.conf import conf
+from django_authmail.message import Attachment
+
+logger = logging.getLogger(__name__)
 
 #: Of buttons, where the project says nothing.
 DEFAULT_COLOUR = "#1d4ed8"
+DEFAULT_LOGO_WIDTH = 120
+
+_LOGO_TYPES = {"gif": "image/gif", "jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +27,10 @@ class Brand:
     """What the templates are given as `brand`."""
 
     name: str
+    #: To be shown by `cid:` in place of the name; None: there is none.
+    logo: Attachment | None = None
+    #: In pixels, as it is shown. Files of twice the width are sharp on every screen.
+    logo_width: int = DEFAULT_LOGO_WIDTH
     #: Of buttons, as `#rrggbb`.
     colour: str = DEFAULT_COLOUR
     #: The one of black and white that is readable on it.
@@ -38,6 +52,8 @@ def current_brand(from_email: str, locale: str) -> Brand:
     colour = str(given.get("colour", DEFAULT_COLOUR)).lower()
     return Brand(
         name=_in(locale, given.get("name", "")) or name or address.rpartition("@")[2],
+        logo=_logo(os.fspath(given["logo"])) if given.get("logo") else None,
+        logo_width=int(given.get("logo_width", DEFAULT_LOGO_WIDTH)),
         colour=colour,
         on_colour=readable_on(colour),
         support=str(given.get("support", "")),
@@ -60,6 +76,18 @@ def luminance(colour: str) -> float:
         for channel in channels
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@lru_cache(maxsize=8)
+def _logo(path: str) -> Attachment | None:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        # A missing picture stops no login; `manage.py check` says the same, as an error.
+        logger.error("AUTHMAIL_BRAND['logo'] cannot be read, mails go without: %s", error)
+        return None
+    suffix = path.rpartition(".")[2].lower()
+    return Attachment(f"logo.{suffix}", content, _LOGO_TYPES[suffix], content_id="logo")
 
 
 def _in(locale: str, text: str | Mapping[str, str]) -> str:

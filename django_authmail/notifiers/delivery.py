@@ -171,5 +171,17 @@ def django_message(message: AuthMessage) -> EmailMultiAlternatives:
     if message.html_body:
         mail.attach_alternative(message.html_body, "text/html")
     for attachment in message.attachments:
-        mail.attach(attachment.filename, attachment.content, attachment.content_type)
+        if attachment.content_id:
+            # Beside the HTML instead of under it (multipart/related), which Django has no place
+            # for. Mail programs show it all the same.
+            mail.attach(
+                mailers.inline_image(
+                    attachment.filename,
+                    attachment.content,
+                    attachment.content_type,
+                    attachment.content_id,
+                )
+            )
+        else:
+            mail.attach(attachment.filename, attachment.content, attachment.content_type)
     return mail
