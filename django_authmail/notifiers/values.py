@@ -48,7 +48,8 @@ def clean_name(value: str, field: str = "user_name") -> str:
     # NFC comes last: removing an invisible character can bring a letter and its mark together.
     name = "".join(map(_visible, value))
     name = unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", name).split()))
-    name = _LINK_DOT.sub(r"\1 ", name).replace("://", ": //")
+    # A subject with an encoded word (RFC 2047) would be refused, and the mail with it.
+    name = _LINK_DOT.sub(r"\1 ", name).replace("://", ": //").replace("=?", "= ?")
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1].rstrip() + "…"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,34 +12,12 @@ from django_authmail import notifiers
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers import OTPNotifier
 from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
+from tests.notifiers.page import LOCALES, Page
 
 #: One TCP window of ten segments: the mail is there after one round trip.
 MAX_BYTES = 14_000
 
-LOCALES = ["ko", "en"]
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
-
-
-class Page(HTMLParser):
-    """The tags of a mail with their attributes, and its visible text by element."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "br", "img", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def all(self, *names: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag in names]
 
 
 def samples() -> Iterator[Any]:
