@@ -312,7 +312,8 @@ class _Pools:
     """Every pool of the process, and the thread that keeps them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may send a mail while this thread is looking for its pool.
+        self._lock = threading.RLock()
         self._pools: dict[SmtpConfig, Pool] = {}
         self._keeper: threading.Thread | None = None
         self._stop = threading.Event()
