@@ -151,7 +151,6 @@ def _supersede(
         .filter(supersede_hash__in=hashes, state=State.QUEUED)
         .exclude(id__in=newest.values())
         .defer("sealed")
-        .order_by("id")
     )
     records = rows.load(rows.locked(older, using, skip=True), using)
     if not records:
