@@ -1022,3 +1022,21 @@ def test_a_project_without_mailers_is_told_its_own_names(tmp_path: Path) -> None
     assert "(authmail.E006) EMAIL_HOST_PASSWORD would cross the network readable" in run.stderr
     assert "HINT: Set EMAIL_USE_TLS (STARTTLS, port 587) or EMAIL_USE_SSL" in run.stderr
     assert run.returncode == 1
+
+
+def test_e020_a_notifier_that_is_none(settings: Settings) -> None:
+    settings.AUTHMAIL_NOTIFIERS = ["nowhere.Parcel"]
+    expect(
+        "E020",
+        "AUTHMAIL_NOTIFIERS: No module named 'nowhere'.",
+        "Name a class, such as 'shop.mails.ParcelNotifier', with a `kind` of its own.",
+    )
+
+
+def test_w020_a_link_path_of_a_kind_that_is_none(settings: Settings) -> None:
+    settings.AUTHMAIL_LINK_PATHS = {"magic-links": "/login", "welcome": "/start"}
+    expect(
+        "W020",
+        "AUTHMAIL_LINK_PATHS has a path for 'magic-links', and there is no such kind.",
+        "Did you mean 'magic-link'?",
+    )

@@ -17,6 +17,8 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E013  an option of a mailer that does not exist
     E014  a preset that does not exist
     E015  a mailer that queues, with an option that cannot be used, or without what it needs
+    E020  an entry of AUTHMAIL_NOTIFIERS that is no notifier
+                                                    W020  a link path for a kind that is none
 
 With --deploy:
 
@@ -35,6 +37,7 @@ from django_authmail.checks.accounts import check_files, check_mailers
 from django_authmail.checks.carriers import check_carriers, check_queues
 from django_authmail.checks.deploy import check_deployed_services, check_deployed_settings
 from django_authmail.checks.found import TAG
+from django_authmail.checks.kinds import check_kinds
 from django_authmail.checks.queues import check_celery
 from django_authmail.checks.settings import check_requirements, check_sender, check_settings
 
@@ -52,6 +55,7 @@ def register() -> None:
         check_queues,
         check_celery,
         check_requirements,
+        check_kinds,
     ):
         checks.register(check, TAG)
     for check in (check_deployed_settings, check_deployed_services):

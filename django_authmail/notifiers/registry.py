@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_authmail.conf import conf
@@ -59,7 +60,24 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_all()))
 
 
+def configured(path: str) -> type[Notifier]:
+    """Return the class of an entry of AUTHMAIL_NOTIFIERS, registered.
+
+    Raises ImproperlyConfigured, with the reason, where it cannot be.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"AUTHMAIL_NOTIFIERS: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Notifier)):
+        raise ImproperlyConfigured(f"AUTHMAIL_NOTIFIERS: {path} is no subclass of Notifier")
+    try:
+        return register(found)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"AUTHMAIL_NOTIFIERS: {error}") from None
+
+
 def _all() -> dict[str, type[Notifier]]:
     for path in conf.notifiers:
-        register(import_string(path))
+        configured(path)
     return _KINDS
