@@ -16,6 +16,8 @@ class Excuses:
 
     #: Names of the clients that were killed.
     killed: Collection[str] = ()
+    #: Mails that a process may have in its hands at a time: taken, and not settled yet.
+    in_hand: int = 1
     #: When the database was away for longer than workers wait for it: begin and end.
     long_outages: Collection[tuple[float, float]] = ()
 
@@ -33,15 +35,14 @@ class Taking:
     at: float
     #: The answer left the server.
     replied: bool = False
-    #: Nothing more was taken on its connection.
-    is_last: bool = True
+    #: How many more were taken from this client afterwards.
+    followed_by: int = 0
 
     def why_again(self, excuses: Excuses) -> str:
         """Say by which proof the mail may have been sent again after this; empty: by none."""
         if not self.replied:
             return "reply lost"
-        # Its process had one mail in hand for each connection: the last that was taken there.
-        if self.client in excuses.killed and self.is_last:
+        if self.client in excuses.killed and self.followed_by < excuses.in_hand:
             return "process died"
         was_away = any(began <= self.at <= ended for began, ended in excuses.long_outages)
         return "database away" if was_away else ""
@@ -70,10 +71,9 @@ def takings(entries: Sequence[Entry]) -> dict[str, list[Taking]]:
     """Return what was taken for each recipient, in the order of the ledger."""
     found: dict[str, list[Taking]] = defaultdict(list)
     last: dict[str, Taking] = {}
+    of_client: dict[str, list[Taking]] = defaultdict(list)
     for entry in entries:
         if entry["event"] == "taken":
-            if entry["connection"] in last:
-                last[entry["connection"]].is_last = False
             taking = Taking(
                 to=entry["to"],
                 message_id=entry["message_id"],
@@ -84,6 +84,9 @@ def takings(entries: Sequence[Entry]) -> dict[str, list[Taking]]:
             )
             last[taking.connection] = taking
             found[taking.to].append(taking)
+            for earlier in of_client[taking.client]:
+                earlier.followed_by += 1
+            of_client[taking.client].append(taking)
         elif entry["event"] == "replied":
             last[entry["connection"]].replied = True
     return dict(found)

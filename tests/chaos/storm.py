@@ -60,6 +60,8 @@ class Scenario:
     name: str
     database: Callable[[Path], Service]
     broker: Callable[[Path], Service] | None = None
+    #: Mails that one process hands over side by side.
+    in_hand: int = 1
     #: The clock of each but the first is wrong.
     hosts: Sequence[str] = ("a", "b")
     #: Processes to start on each host, each as arguments of Python.
@@ -88,6 +90,7 @@ SCENARIOS = {
             name="sqlite-dispatch",
             database=SQLiteFile,
             hosts=["a"],
+            in_hand=4,  # its connections, by default
             commands=[("-m", "django", "authmail_dispatch")] * 3,
         ),
     )
@@ -266,7 +269,9 @@ class Storm:
         killed = self._killed | {
             name for name in self._ledger.clients if name.split(".")[1] in self._killed_workers
         }
-        excuses = Excuses(killed=killed, long_outages=self._long_outages)
+        excuses = Excuses(
+            killed=killed, in_hand=self._scenario.in_hand, long_outages=self._long_outages
+        )
         return judge(entries, promised=self._promised, excuses=excuses, rows=rows)
 
     def _submit_all(self, mails: int) -> None:

@@ -71,6 +71,10 @@ COPIES = {
         [taken(), replied(), taken("1.2", "8.b.example.org"), replied("1.2")],
         {"killed": {"7.a.example.org"}},
     ),
+    "the process died with several in its hands": (
+        [taken(), replied(), taken(to="b@example.net"), replied(), taken("1.2"), replied("1.2")],
+        {"killed": {"7.a.example.org"}, "in_hand": 3},
+    ),
     "the database was away for long": (
         [taken(), replied(), taken("1.2", at=130.0), replied("1.2")],
         {"long_outages": [(95.0, 110.0)]},
