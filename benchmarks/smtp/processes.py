@@ -39,9 +39,11 @@ _GRACE_SECONDS = 3.0
 class Child:
     """One process of this run. It ends when its standard input closes, even if this one dies."""
 
-    def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - this Python, a module of this package
-            [sys.executable, "-m", module, *arguments],
+    def __init__(
+        self, module: str, arguments: Sequence[str], *, python: str = sys.executable
+    ) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - a Python, a module of this package
+            [python, "-m", module, *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -15,6 +15,7 @@ import django
 import django_authmail
 from benchmarks.smtp.bounds import FAR, NEAR, Verdict, slope
 from benchmarks.smtp.measure import Rate, Samples
+from benchmarks.tables import table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ def _latency_table(run: Run) -> str:
         times_faster = "" if key == "path" else f"{near['django-new'].p50 / near[key].p50:.1f}x"
         rows.append([title, *cells, f"{_slope(run, key):.2f}", times_faster])
     rows.append(["mails", *(_mails(run.latencies[rtt]) for rtt in times), "", ""])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _disturbance(run: Run) -> list[str]:
@@ -188,7 +189,7 @@ def _cpu_table(run: Run) -> str:
         for key, title in run.titles.items()
         if key != "path"
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _crowd_table(run: Run) -> str:
@@ -196,7 +197,7 @@ def _crowd_table(run: Run) -> str:
         [title, f"{run.crowds[key].median:.0f}", f"{run.crowds[key].cpu_median:.2f}"]
         for key, title in run.crowd_titles.items()
     ]
-    return _table(["", "mails/s", "CPU ms/mail"], rows)
+    return table(["", "mails/s", "CPU ms/mail"], rows)
 
 
 def _verdict_table(run: Run) -> str:
@@ -209,7 +210,7 @@ def _verdict_table(run: Run) -> str:
         ]
         for one in run.verdicts
     ]
-    return _table(["", "figure", "bound", ""], rows)
+    return table(["", "figure", "bound", ""], rows)
 
 
 def _server_line(run: Run) -> str:
@@ -219,19 +220,6 @@ def _server_line(run: Run) -> str:
         f"{run.counts['data']} by DATA, over {run.counts['connections']} connections; "
         f"{run.counts['refusals']} refusals. {run.seconds:.0f} s in all."
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = []
-    for row in (head, *rows):
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 def _slope(run: Run, key: str) -> float:

@@ -1,9 +1,10 @@
 """An SMTP server that takes mail at once and keeps none: `python -m benchmarks.smtp.server`.
 
-It parses and counts and does nothing else, so that what is measured is the client. It has one port
-per `--listener NAME=EXTENSIONS`, with those extensions left out of its EHLO: `NAME/starttls`, and
-with TLS from the first octet `NAME/implicit`. It prints the ports as a line of JSON, its counts
-for each line that says `stats` on its standard input, and ends when that closes.
+It parses and counts and does nothing else, so that what is measured is the client. It has three
+ports per `--listener NAME=EXTENSIONS`, with those extensions left out of its EHLO: `NAME/starttls`,
+with TLS from the first octet `NAME/implicit`, and without TLS and login `NAME/open`. It prints the
+ports as a line of JSON, its counts for each line that says `stats` on its standard input, and ends
+when that closes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.smtp.tls import TlsChannel
 
 STARTTLS = "starttls"
 IMPLICIT = "implicit"
+OPEN = "open"
 
 _EXTENSIONS = ("PIPELINING", "SIZE 10485760", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES")
 
@@ -49,6 +51,8 @@ class Listener:
     #: The initial response of AUTH PLAIN, decoded (RFC 4616).
     credentials: bytes = field(repr=False)
     implicit: bool
+    #: Takes mail without TLS and without a login.
+    open: bool = False
     counts: Counts = field(default_factory=Counts)
 
 
@@ -60,7 +64,7 @@ class Session(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._tls = TlsChannel(listener.context) if listener.implicit else None
         self._greeted = False
-        self._authenticated = False
+        self._authenticated = listener.open
         self._buffer = bytearray()
         self._replies: list[bytes] = []
         #: What takes the octets that come next; it returns False to wait for more of them.
@@ -170,8 +174,9 @@ class Session(asyncio.Protocol):
 
     def _hello(self) -> None:
         offered = ["localhost", *self._listener.extensions]
-        # RFC 4954 4: no plain text login where it can be read.
-        offered.append("STARTTLS" if self._tls is None else "AUTH PLAIN LOGIN")
+        if not self._listener.open:
+            # RFC 4954 4: no plain text login where it can be read.
+            offered.append("STARTTLS" if self._tls is None else "AUTH PLAIN LOGIN")
         lines = [f"250-{line}\r\n" for line in offered[:-1]] + [f"250 {offered[-1]}\r\n"]
         self._replies.append("".join(lines).encode())
 
@@ -278,9 +283,10 @@ async def serve(wanted: dict[str, frozenset[str]], context: ssl.SSLContext, logi
             context=context,
             credentials=login,
             implicit=security == IMPLICIT,
+            open=security == OPEN,
         )
         for name, left_out in wanted.items()
-        for security in (STARTTLS, IMPLICIT)
+        for security in (STARTTLS, IMPLICIT, OPEN)
     }
     ports: dict[str, int] = {}
     for name, listener in listeners.items():
@@ -317,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=_listener,
         action="append",
         metavar="NAME=EXTENSION,...",
-        help="a pair of ports, without these extensions; again for another pair",
+        help="three ports, without these extensions; again for three more",
     )
     options = parser.parse_args(arguments)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

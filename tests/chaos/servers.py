@@ -81,6 +81,11 @@ class PostgreSQL(Server):
     # would leave the backends behind for a moment, and the port with them.
     crash_signal = signal.SIGQUIT
 
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+        # What is on its way to the disk survives the end of a process, though not a power cut.
+        self._fsync = "on" if is_durable else "off"
+        super().__init__(folder)
+
     @property
     def url(self) -> str:
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
@@ -90,7 +95,8 @@ class PostgreSQL(Server):
         self._run(_program("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync")
 
     def _command(self) -> list[str]:
-        options = f"listen_addresses=127.0.0.1 unix_socket_directories={self.folder} fsync=off"
+        options = f"listen_addresses=127.0.0.1 unix_socket_directories={self.folder}"
+        options += f" fsync={self._fsync}"
         command = [_program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         for option in options.split():
             command += ["-c", option]

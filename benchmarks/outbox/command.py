@@ -1,0 +1,250 @@
+"""`benchmarks/run.py outbox`: one run, from starting the database to writing the picture."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+
+from benchmarks.outbox.bounds import Drained, verdicts
+from benchmarks.outbox.peers import PACKAGES, make_environment
+from benchmarks.outbox.report import Run, as_json, as_svg, as_text
+from benchmarks.smtp.processes import Child
+from example_project.certificates import make_certificate
+from tests.chaos.processes import wait_until
+from tests.chaos.servers import PostgreSQL
+
+HELP = "queued mail: this package, django-post-office, django-mailer and a loop of send_mail"
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    #: Mails in a round, for each way to send.
+    mails: dict[str, int]
+    waits: int
+    costs: int
+    old_rows: int
+
+
+FULL = Plan(
+    rounds=5,
+    mails={"ours": 2000, "django": 300, "post-office": 500, "mailer": 300},
+    waits=60,
+    costs=300,
+    old_rows=1_000_000,
+)
+QUICK = Plan(
+    rounds=2,
+    mails={"ours": 500, "django": 100, "post-office": 200, "mailer": 100},
+    waits=10,
+    costs=100,
+    old_rows=50_000,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen for a run."""
+    parser.add_argument("--quick", action="store_true", help="fewer mails and rows: a first look")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 when a bound is not met (not for CI)"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        metavar="FOLDER",
+        help="where the tables, the JSON and the picture go; default: benchmarks/results",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, write; return the exit status."""
+    with _folder() as folder:
+        found = _measured(QUICK if options.quick else FULL, folder)
+    tables = as_text(found)
+    print(tables)
+    options.results.mkdir(parents=True, exist_ok=True)
+    # A quick run must not replace the figures that the docs show.
+    stem = options.results / ("outbox-quick" if options.quick else "outbox")
+    figures = json.dumps(as_json(found), ensure_ascii=False, indent=2)
+    stem.with_suffix(".json").write_text(f"{figures}\n", encoding="utf-8")
+    stem.with_suffix(".txt").write_text(f"{tables}\n", encoding="utf-8")
+    stem.with_suffix(".svg").write_text(as_svg(found), encoding="utf-8")
+    _say(f"written: {stem.name}.json, {stem.name}.txt and {stem.name}.svg")
+    if found.taken != found.mails:
+        _say("the server did not take what was sent: these figures are void")
+        return 1
+    return int(options.check and not all(one.is_met for one in found.verdicts))
+
+
+def _measured(plan: Plan, folder: Path) -> Run:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        _say("starting a PostgreSQL, a mail server and the peers' environment ...")
+        database = stack.enter_context(_database(folder))
+        server = stack.enter_context(_ended(_mail_server(folder)))
+        port = server.ready["all/open"]
+        python = make_environment(folder)
+
+        def client(way: str, *arguments: str) -> Child:
+            where = json.dumps(database(way))
+            peers = way in ("post-office", "mailer")
+            child = Child(
+                "benchmarks.outbox.client",
+                [way, str(port), where, str(folder), *arguments],
+                python=python if peers else sys.executable,
+            )
+            return stack.enter_context(_ended(child))
+
+        clients = {way: client(way) for way in plan.mails}
+        drained = _drained(plan, clients)
+        ours = clients["ours"]
+        _say(f"commit to start: about {plan.waits * 1.3:.0f} s ...")
+        with _ended(client("ours", "--serve")):
+            waits = _ask(ours, "latency", plan.waits)["result"]
+        _say("one mail without old rows ...")
+        _ask(ours, "cost", 20)
+        empty = _ask(ours, "cost", plan.costs)["result"]
+        _say(f"adding {plan.old_rows:,} old messages ...")
+        _ask(ours, "age", plan.old_rows)
+        _ask(ours, "cost", 20)
+        aged = _ask(ours, "cost", plan.costs)["result"]
+        counts = server.ask("stats")["all/open"]
+        sent = plan.waits + sum((plan.rounds + 1) * mails for mails in plan.mails.values())
+        return Run(
+            drained=drained,
+            waits=waits,
+            empty=empty,
+            aged=aged,
+            old_rows=plan.old_rows,
+            verdicts=verdicts(drained, waits, empty, aged),
+            postgresql=database.version,
+            peers=[name.partition(">")[0].replace("==", " ") for name in PACKAGES[:2]],
+            mails=sent,
+            taken=counts["data"] + counts["bdat"],
+            seconds=time.monotonic() - started,
+            quick=plan is QUICK,
+        )
+
+
+def _drained(plan: Plan, clients: dict[str, Child]) -> dict[str, Drained]:
+    """Send with each in turn: what disturbs the machine for a while disturbs all of them."""
+    found = {way: Drained() for way in plan.mails}
+    numbers = itertools.count(1, 100_000)
+    for number in range(plan.rounds + 1):
+        _say(f"round {number} of {plan.rounds} ..." if number else "a round to warm up ...")
+        for way in plan.mails if number % 2 else reversed(plan.mails):
+            mails = plan.mails[way]
+            filled = _ask(clients[way], "fill", next(numbers), mails)
+            sent = _ask(clients[way], "drain", mails)
+            if number:
+                found[way].queued_per_second.append(mails / filled["seconds"])
+                found[way].mails_per_second.append(mails / sent["seconds"])
+                found[way].cpu.append(sent["cpu"] * 1000 / mails)
+    return found
+
+
+def _ask(child: Child, command: str, *values: object) -> Any:
+    return child.ask(json.dumps([command, *values]))
+
+
+class _Databases:
+    """One database for each way to send, on a server of this run."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname, parts.port
+        self._made: set[str] = set()
+        connection = wait_until(self._connect, "PostgreSQL")
+        with connection:
+            row = connection.execute("SHOW server_version").fetchone()
+        assert row is not None  # noqa: S101 - SHOW has one row
+        self.version = f"PostgreSQL {row[0].split()[0]}"
+
+    def __call__(self, name: str) -> dict[str, Any]:
+        """Return what Django's DATABASES says of this one."""
+        if name not in self._made:
+            self._made.add(name)
+            connection = self._connect()
+            assert connection is not None  # noqa: S101 - it has answered before
+            with connection:
+                connection.execute(f'CREATE DATABASE "{name}"')
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": name,
+            "USER": "postgres",
+            "HOST": self._host,
+            "PORT": self._port,
+            "CONN_MAX_AGE": None,
+        }
+
+    def _connect(self) -> psycopg.Connection[Any] | None:
+        try:
+            return psycopg.connect(
+                host=self._host,
+                port=self._port,
+                user="postgres",
+                dbname="postgres",
+                autocommit=True,
+            )
+        except psycopg.OperationalError:
+            return None
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[_Databases]:
+    server = PostgreSQL(folder, is_durable=True)
+    server.start()
+    try:
+        yield _Databases(server.url)
+    finally:
+        server.end()
+
+
+def _mail_server(folder: Path) -> Child:
+    certificate = make_certificate(folder)
+    arguments = ["--certificate", str(certificate.certificate_file)]
+    arguments += ["--key", str(certificate.key_file), "--user", "sender@example.com"]
+    return Child("benchmarks.smtp.server", [*arguments, "--password", secrets.token_urlsafe(12)])
+
+
+@contextmanager
+def _ended(child: Child) -> Iterator[Child]:
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    # One that the account of PostgreSQL can reach too.
+    folder = Path(tempfile.mkdtemp(prefix="authmail-benchmark-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    # Apart from the tables, so that those can be piped.
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,203 @@
+"""The figures of a run: as tables for people, as JSON and a picture for everything else."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import django
+
+import django_authmail
+from benchmarks.bars import Bar, svg
+from benchmarks.outbox.bounds import Costs, Drained, percentile
+from benchmarks.smtp.bounds import Verdict
+from benchmarks.tables import table
+
+TITLES = {
+    "django": "Django: a loop of send_mail()",
+    "mailer": "django-mailer: send_mail command",
+    "post-office": "django-post-office: send_queued_mail",
+    "ours": "ours: authmail_dispatch",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Everything that one run found out."""
+
+    drained: Mapping[str, Drained]
+    #: Commit to the beginning of the hand-over, in ms.
+    waits: Sequence[float]
+    #: What submit, claim and settle cost without old rows, and with so many.
+    empty: Costs
+    aged: Costs
+    old_rows: int
+    verdicts: Sequence[Verdict]
+    postgresql: str
+    peers: Sequence[str]
+    mails: int
+    taken: int
+    seconds: float
+    quick: bool
+
+
+def as_text(run: Run) -> str:
+    """Return the tables."""
+    base = run.drained["django"].median
+    return "\n".join(
+        [
+            f"django-authmail {django_authmail.__version__}, Django {django.get_version()}, "
+            f"Python {platform.python_version()}, {run.postgresql}, {platform.system()} "
+            f"{platform.machine()}; {os.cpu_count()} processors; {', '.join(run.peers)}",
+            "",
+            "One process sends what is queued, to a server that takes each mail at once",
+            table(
+                ("", "mails/s", "of the rounds", "CPU ms/mail", "queued/s", "to Django"),
+                [
+                    (
+                        TITLES[name],
+                        f"{one.median:.0f}",
+                        f"{min(one.mails_per_second):.0f}..{max(one.mails_per_second):.0f}",
+                        f"{one.cpu_median:.2f}",
+                        _queued(name, one),
+                        f"{one.median / base:.1f}x",
+                    )
+                    for name, one in ((name, run.drained[name]) for name in TITLES)
+                ],
+            ),
+            "",
+            "Commit to the beginning of the hand-over by authmail_dispatch, ms",
+            table(
+                ("mails", "p50", "p95", "longest"),
+                [
+                    (
+                        str(len(run.waits)),
+                        f"{statistics.median(run.waits):.0f}",
+                        f"{percentile(run.waits, 0.95):.0f}",
+                        f"{max(run.waits):.0f}",
+                    )
+                ],
+            ),
+            "",
+            f"One mail, ms p50, with 0 and with {run.old_rows:,} final messages in the table",
+            table(
+                ("", "0", f"{run.old_rows:,}", "ratio"),
+                [
+                    (
+                        name,
+                        f"{statistics.median(run.empty[name]):.2f}",
+                        f"{statistics.median(run.aged[name]):.2f}",
+                        f"{_ratio(run, name):.2f}x",
+                    )
+                    for name in run.empty
+                ],
+            ),
+            "",
+            "Bounds",
+            table(
+                ("", "figure", "bound", ""),
+                [
+                    (
+                        one.what,
+                        f"{one.value:.2f}",
+                        f"{'<=' if one.at_most else '>='} {one.bound:g} {one.unit}",
+                        "met" if one.is_met else "NOT MET",
+                    )
+                    for one in run.verdicts
+                ],
+            ),
+            "",
+            f"The server took {run.taken} mails of {run.mails} that were sent. "
+            f"{run.seconds:.0f} s in all.",
+        ]
+    )
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Return all figures, each sample of them."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": run.quick,
+        "versions": {
+            "django_authmail": django_authmail.__version__,
+            "django": django.get_version(),
+            "python": platform.python_version(),
+            "postgresql": run.postgresql,
+            "peers": list(run.peers),
+        },
+        "machine": {"system": platform.system(), "processors": os.cpu_count()},
+        "drain": {
+            name: {
+                "mails_per_second": _rounded(one.mails_per_second),
+                "cpu_ms": _rounded(one.cpu),
+                "queued_per_second": _rounded(one.queued_per_second),
+            }
+            for name, one in run.drained.items()
+        },
+        "commit_to_start_ms": _rounded(run.waits),
+        "cost_ms": {
+            "0": {name: _rounded(values) for name, values in run.empty.items()},
+            str(run.old_rows): {name: _rounded(values) for name, values in run.aged.items()},
+        },
+        "bounds": [
+            {
+                "what": one.what,
+                "value": round(one.value, 3),
+                "bound": one.bound,
+                "unit": one.unit,
+                "met": one.is_met,
+            }
+            for one in run.verdicts
+        ],
+    }
+
+
+def as_svg(run: Run) -> str:
+    """Return the picture: mails per second, CPU for each, and what old rows cost."""
+    return svg(
+        "Sending queued mail from PostgreSQL: this package, its peers, and Django's send_mail",
+        [
+            (
+                "One process, a server that takes each mail at once (mails/s, more is better)",
+                [_bar(name, run.drained[name].median, "{:.0f} /s") for name in TITLES],
+            ),
+            (
+                "CPU of that process (ms for each mail, less is better)",
+                [_bar(name, run.drained[name].cpu_median, "{:.2f} ms") for name in TITLES],
+            ),
+            (
+                f"With {run.old_rows:,} old messages, to none (times, less is better)",
+                [
+                    Bar(
+                        label=name,
+                        value=_ratio(run, name),
+                        text=f"{_ratio(run, name):.2f}x",
+                        is_ours=True,
+                    )
+                    for name in run.empty
+                ],
+            ),
+        ],
+    )
+
+
+def _bar(name: str, value: float, form: str) -> Bar:
+    return Bar(label=TITLES[name], value=value, text=form.format(value), is_ours=name == "ours")
+
+
+def _queued(name: str, one: Drained) -> str:
+    # Django's loop has no queue.
+    return "-" if name == "django" else f"{statistics.median(one.queued_per_second):.0f}"
+
+
+def _ratio(run: Run, name: str) -> float:
+    return statistics.median(run.aged[name]) / statistics.median(run.empty[name])
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(value, 3) for value in values]
