@@ -23,9 +23,11 @@ from django_authmail.outbox.lease import Claim
 
 logger = logging.getLogger(__name__)
 
-# A mail is under way within 0.3 s while there is work; an idle queue is asked once a second.
-SHORTEST_PAUSE = 0.2
-LONGEST_PAUSE = 1.0
+#: Seconds between two looks at a queue with nothing due: a mail that arrives is under way within
+#: 0.3 s. Each look is one query for each lane, answered by an index of what is open.
+IDLE_PAUSE = 0.2
+#: Seconds until a database that does not answer is asked again.
+TROUBLE_PAUSE = 1.0
 
 
 class Drain:
@@ -71,15 +73,15 @@ class Drain:
 
     def _loop(self, stop: threading.Event, until_empty: bool) -> int:
         total = 0
-        pause = SHORTEST_PAUSE
         trouble: DatabaseError | None = None
         while True:
             claimed = 0
+            pause = IDLE_PAUSE
             if not stop.is_set() and trouble is None:
                 try:
                     claimed = self._claim()
                 except DatabaseError as error:
-                    pause = LONGEST_PAUSE
+                    pause = TROUBLE_PAUSE
                     if self._on_trouble is None:
                         trouble = error
                     else:
@@ -93,9 +95,6 @@ class Drain:
                 return total
             else:
                 stop.wait(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
-            if claimed:
-                pause = SHORTEST_PAUSE
 
     def _claim(self) -> int:
         free = self._width - self._under_way
@@ -112,7 +111,7 @@ class Drain:
         """Wait a moment for mails to come back, and settle those that have."""
         back: list[queue.End | None] = []
         try:
-            back.append(self._ends.get(timeout=SHORTEST_PAUSE))
+            back.append(self._ends.get(timeout=IDLE_PAUSE))
             while True:
                 back.append(self._ends.get_nowait())
         except Empty:

@@ -164,3 +164,25 @@ def test_a_mail_that_cannot_be_settled_while_its_lease_lasts_is_not_sent_again_a
     assert f"email.not_recorded id={row.id} error=OperationalError" in caplog.text
     assert len(smtp_server.mails) == 1
     assert states() == {"sending"}
+
+
+class Watched(threading.Event):
+    """Notes how long the loop would pause, and ends it at the tenth time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.pauses.append(timeout)
+        if len(self.pauses) == 10:
+            self.set()
+        return self.is_set()
+
+
+def test_a_mail_that_comes_after_hours_of_nothing_is_found_within_a_moment() -> None:
+    stop = Watched()
+    assert Drain(1).run(stop) == 0
+    # It is to be under way within 0.3 s, whenever it comes.
+    assert max(stop.pauses) <= 0.2
