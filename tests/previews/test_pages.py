@@ -66,6 +66,14 @@ def test_a_frame_can_neither_run_nor_load_nor_leave(staff: Client) -> None:
     assert "482901" in response.content.decode()
 
 
+def test_the_page_keeps_a_strict_policy_of_the_project(staff: Client) -> None:
+    html = staff.get(INDEX).content.decode()
+    page = html[html.index('<div id="content"') :]
+    assert "<style" not in page
+    assert " style=" not in page
+    assert "<script" not in page
+
+
 def test_the_dark_frame_is_dark_and_the_text_is_text(staff: Client) -> None:
     assert "(prefers-color-scheme" not in staff.get(f"{INDEX}otp/1/ko/dark/").content.decode()
     assert "<pre>" in staff.get(f"{INDEX}otp/1/ko/text/").content.decode()
