@@ -5,25 +5,22 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Callable
 
 from django.db import DatabaseError, router
 
-from django_authmail import mailers
 from django_authmail.busy import working
 from django_authmail.conf import conf
-from django_authmail.exceptions import LeaseLost, MailerUnusable
-from django_authmail.logs import describe
+from django_authmail.exceptions import LeaseLost, MailerUnavailable
 from django_authmail.message import AuthMessage
-from django_authmail.models import Message, State
-from django_authmail.outbox import queue
+from django_authmail.models import Message, Priority
+from django_authmail.outbox import carriers, queue
+from django_authmail.outbox.carriers import Pass, Stop
+from django_authmail.outbox.handover import MINIMUM_SECONDS, HandOver
 from django_authmail.outbox.lease import Claim
-from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
-from django_authmail.smtp import carrier
+from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 
 logger = logging.getLogger(__name__)
-
-#: Less than this is no time for another hand-over.
-MINIMUM_SECONDS = 0.5
 
 
 @working()
@@ -33,15 +30,33 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
     Takes at most AUTHMAIL_SYNC_DEADLINE. Nothing is sent later: a message that was not taken is
     `failed`. Raises RuntimeError inside a transaction, which a lost connection could roll back
     after the mail has left.
+
+    Raises:
+        MailerUnavailable: no carrier may take a message now. Nothing is recorded.
     """
-    row, claim = queue.submit_claimed(message, owner=owner, request_id=request_id)
     end = time.monotonic() + conf.sync_deadline.total_seconds()
+    leave = _leave(len(message.envelope.recipients))
+    try:
+        row, claim = queue.submit_claimed(message, owner=owner, request_id=request_id)
+    except BaseException:
+        carriers.release(leave)
+        raise
     while True:
-        result = _send(claim, end - time.monotonic())
+        way = HandOver(claim, seconds=end - time.monotonic(), leave=leave)
+        try:
+            settlement = way.run()
+        except LeaseLost:
+            return _lost(claim)
+        if settlement is None:
+            raise RuntimeError("a message that had leave to go was not handed over")
         has_time = end - time.monotonic() > MINIMUM_SECONDS
         try:
             row = queue.settle(
-                claim, result, carrier=conf.deliver_using[0], final=True, resend_now=has_time
+                claim,
+                settlement.result,
+                carrier=settlement.carrier,
+                final=True,
+                resend_now=has_time,
             )
         except LeaseLost:
             return _lost(claim)
@@ -49,9 +64,11 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
             # The caller is told what the mail server said all the same. What it said is lost to
             # the record: the row ends as any whose worker died.
             logger.error("email.not_recorded id=%s error=%s", claim.id, type(error).__name__)
-            return queue.as_if_settled(row, result)
+            return queue.as_if_settled(row, settlement.result)
         if row.is_final:
             return row
+        # In doubt, and to be resent: by the one that may have it, which is not asked again.
+        leave, claim = Pass(carrier=settlement.carrier), way.claim
 
 
 @working()
@@ -62,16 +79,23 @@ def dispatch_one(id: uuid.UUID) -> Message | None:
 
 
 @working()
-def dispatch_due(limit: int = 20, *, seconds: float | None = None) -> int:
+def dispatch_due(
+    limit: int = 20,
+    *,
+    seconds: float | None = None,
+    priority: Priority | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
     """Send up to `limit` due messages, one after the other, and return how many were claimed.
 
     With `seconds`, no further one is begun after them: the last may take its own deadline longer.
+    Nor is one begun when `stopped` says so. With `priority`, messages of another are left alone.
     """
     end = None if seconds is None else time.monotonic() + seconds
     done = 0
-    while done < limit and (end is None or time.monotonic() < end):
+    while done < limit and (end is None or time.monotonic() < end) and not stopped():
         # One at a time: a lease that waits behind other hand-overs would run out.
-        claims = queue.claim_due(limit=1)
+        claims = queue.claim_due(limit=1, priority=priority)
         if not claims:
             break
         for claim in claims:
@@ -84,42 +108,42 @@ def hand_over(claim: Claim) -> queue.End:
     """Do with a claimed message what is to be done now, and return how its claim ends.
 
     Writes nothing of that: `queue.settle_many` does, for one or for many.
+
+    Raises:
+        LeaseLost: another worker took the message over.
     """
-    if claim.valid_seconds is not None and claim.valid_seconds <= 0:
-        return queue.Drop(claim=claim, failure=_TOO_LATE, state=State.EXPIRED)
-    result = _send(claim, conf.send_deadline.total_seconds())
-    return queue.Settlement(claim=claim, result=result, carrier=conf.deliver_using[0])
+    way = HandOver(claim, seconds=conf.send_deadline.total_seconds())
+    try:
+        settlement = way.run()
+    except DatabaseError as error:
+        # It did not say whether the message may leave, so it has not. It is due again at once: to
+        # keep it would make it one in doubt.
+        logger.warning("email.not_asked id=%s error=%s", claim.id, type(error).__name__)
+        return queue.Postponement(claim=claim, until=claim.started_at, failure=_NOT_ASKED)
+    if settlement is not None:
+        return settlement
+    if way.stop is None:
+        raise RuntimeError("a message was neither handed over nor kept")
+    return queue.Postponement(claim=claim, until=way.stop.until, failure=way.stop.failure)
+
+
+def _leave(recipients: int) -> Pass:
+    stops: list[Stop] = []
+    for name in conf.deliver_using:
+        admitted = carriers.admit(name, recipients)
+        if isinstance(admitted, Pass):
+            return admitted
+        stops.append(admitted)
+    first = min(stops, key=lambda stop: stop.until)
+    raise MailerUnavailable(first.reason, first.carrier, first.wait.total_seconds())
 
 
 def _dispatch(claim: Claim) -> Message | None:
-    rows = queue.settle_many([hand_over(claim)])
-    return rows[0] if rows else None
-
-
-def _send(claim: Claim, seconds: float) -> SendResult:
-    if claim.valid_seconds is not None:
-        seconds = min(seconds, claim.valid_seconds)
     try:
-        return carrier.deliver(
-            mailers.carrier(),
-            claim.envelope,
-            claim.content,
-            claim.message_id,
-            deadline_seconds=max(seconds, MINIMUM_SECONDS),
-        )
-    except MailerUnusable as error:
-        logger.error("email.carrier_unusable id=%s %s", claim.id, error)
-        return _failed(claim, Reason.MAILER_UNUSABLE, Retry.CARRIER, str(error))
-    except Exception as error:
-        # A bug, here or in a carrier: whether the content left before it, nobody knows. No
-        # traceback is logged: an error tracker would show the content in its frames.
-        logger.error("email.hand_over_error id=%s error=%s", claim.id, describe(error))
-        return _failed(claim, Reason.OUTCOME_UNKNOWN, Retry.UNKNOWN, "see the log")
-
-
-def _failed(claim: Claim, reason: Reason, retry: Retry, detail: str) -> SendResult:
-    failure = Failure(error_code=ErrorCode.UNKNOWN, reason=reason, retry=retry, detail=detail)
-    return SendResult(message_id=claim.message_id, failure=failure)
+        rows = queue.settle_many([hand_over(claim)])
+    except LeaseLost:
+        return _lost(claim)
+    return rows[0] if rows else None
 
 
 def _lost(claim: Claim) -> Message:
@@ -127,9 +151,9 @@ def _lost(claim: Claim) -> Message:
     return Message.objects.using(router.db_for_write(Message)).get(id=claim.id)
 
 
-_TOO_LATE = Failure(
+_NOT_ASKED = Failure(
     error_code=ErrorCode.UNKNOWN,
-    reason=Reason.EXPIRED,
-    retry=Retry.NEVER,
-    detail="it would have arrived after its validity",
+    reason=Reason.TRANSIENT,
+    retry=Retry.CARRIER,
+    detail="the database did not say whether a carrier may take it",
 )

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from django.db import DatabaseError, close_old_connections, connections
 
 from django_authmail import dispatch
+from django_authmail.exceptions import LeaseLost
 from django_authmail.logs import describe
 from django_authmail.models import Priority
 from django_authmail.outbox import queue
@@ -142,6 +143,9 @@ class Drain:
 def _ended(claim: Claim) -> queue.End | None:
     try:
         return dispatch.hand_over(claim)
+    except LeaseLost:
+        logger.warning("email.lease_lost id=%s", claim.id)
+        return None
     except Exception as error:
         # Its lease ends, and then its outcome is unknown, which is the truth.
         logger.error("email.hand_over_error id=%s error=%s", claim.id, describe(error))

@@ -8,6 +8,7 @@ AuthmailError
 │   └── UnknownName       (TypeError)   a value that a notifier does not take
 ├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
 ├── SealBroken                          a sealed body that none of the keys opens
+├── MailerUnavailable                   no carrier may take a message now: paused, broken, spent
 ├── RecipientCooldown                   a mailbox that had enough mails of one kind for now
 ├── RecipientSuppressed                 an address that a server called dead
 ├── LeaseLost                           settling a message that another worker has taken over
@@ -139,6 +140,21 @@ class NotHeld(AuthmailError):
     """Raised when somebody decides about a message that is not held, or not any more."""
 
     code = "not_held"
+
+
+class MailerUnavailable(AuthmailError):
+    """Raised when a message was to be sent now, and no carrier may take one.
+
+    `code` is `paused`, `mailer_unavailable` (its breaker is open) or `quota_exceeded`. Nothing was
+    recorded or sent.
+    """
+
+    def __init__(self, code: str, carrier: str, retry_after: float) -> None:
+        self.code = code
+        self.carrier = carrier
+        #: Seconds until it may be otherwise.
+        self.retry_after = retry_after
+        super().__init__(f"the mailer {carrier!r} takes nothing now ({code})")
 
 
 class MissingExtra(ImproperlyConfigured):

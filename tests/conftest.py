@@ -15,6 +15,7 @@ from hypothesis import settings as settings_profile
 from pytest_django.fixtures import Settings
 
 from django_authmail import tasks
+from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
 from tests.services import require_service
@@ -61,6 +62,12 @@ def use_mailer(settings: Settings) -> UseMailer:
 
 
 @pytest.fixture(autouse=True)
+def _carriers_are_forgotten() -> None:
+    """Let no test go by what the one before had read about carriers."""
+    carriers.forget()
+
+
+@pytest.fixture(autouse=True)
 def _outbox_returns() -> Iterator[None]:
     """Put the mark of the test run back, where a test used a real mailer."""
     yield
@@ -76,6 +83,21 @@ def smtp_server(
     with servers.running(certificate) as server:
         use_mailer(server.options)
         yield server
+
+
+@pytest.fixture
+def use_mailers(settings: Settings) -> Callable[..., None]:
+    """Make real mailers of ours by their names, on every version; mail leaves by them in turn."""
+
+    def use(**mailers: dict[str, Any]) -> None:
+        if hasattr(mail, "outbox"):
+            del mail.outbox
+        settings.MAILERS = {
+            name: {"BACKEND": OUR_BACKEND, "OPTIONS": options} for name, options in mailers.items()
+        }
+        settings.AUTHMAIL_DELIVER_USING = list(mailers)
+
+    return use
 
 
 @pytest.fixture

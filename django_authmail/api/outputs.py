@@ -228,6 +228,9 @@ class ProblemAnswer(serializers.Serializer[Any]):
         help_text="Whether the same request may succeed later, without any change."
     )
     hint = serializers.CharField(help_text="What to do, in the language of Accept-Language.")
+    retry_after = serializers.IntegerField(
+        required=False, help_text="Seconds, as in the header `Retry-After`."
+    )
     errors = FaultAnswer(  # type: ignore[assignment] # a field of this name replaces the property
         many=True, required=False
     )

@@ -6,6 +6,7 @@ No recipient, code, token, body or stack trace is ever part of one.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,6 +146,12 @@ KINDS: dict[str, Kind] = {
         title="Something went wrong here",
         hint=_("Tell whoever runs this service the `request_id`; the log has the rest."),
     ),
+    "quota_exceeded": Kind(
+        status=429,
+        title="The mail account has used up its quota",
+        retryable=True,
+        hint=_("Nothing was sent. Wait as long as `Retry-After` says, or send in the background."),
+    ),
     "idempotency_unavailable": Kind(
         status=501,
         title="Idempotency-Key is not available in this version",
@@ -155,6 +162,18 @@ KINDS: dict[str, Kind] = {
     ),
     "link_base_url_not_configured": Kind(
         status=503, title="This service has no address for links", hint=_NO_BASE_URL
+    ),
+    "mailer_unavailable": Kind(
+        status=503,
+        title="The mail server is not available",
+        retryable=True,
+        hint=_("Nothing was sent. Wait as long as `Retry-After` says, or send in the background."),
+    ),
+    "paused": Kind(
+        status=503,
+        title="Sending is paused",
+        retryable=True,
+        hint=_("Nothing was sent. Whoever runs this service has paused it and will resume it."),
     ),
     "smtp_auth_failed": Kind(
         status=502, title="The mail server refused the login", retryable=True, hint=_SEE_REASON
@@ -208,6 +227,7 @@ class Problem(Exception):
         retryable: bool | None = None,
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(code, detail)
         kind = KINDS[code]
@@ -220,6 +240,11 @@ class Problem(Exception):
         self.retryable = kind.retryable if retryable is None else retryable
         self.headers = dict(headers or {})
         self.members = dict(members or {})
+        if retry_after is not None:
+            # Whole seconds (RFC 9110 10.2.3), and never too few.
+            seconds = max(math.ceil(retry_after), 1)
+            self.headers["Retry-After"] = str(seconds)
+            self.members["retry_after"] = seconds
 
 
 # What Django REST framework and Django raise themselves. First match wins.

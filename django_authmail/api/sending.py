@@ -25,6 +25,7 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import (
     InvalidAddress,
     InvalidContext,
+    MailerUnavailable,
     NoLinkBaseURL,
     RecipientCooldown,
     RecipientSuppressed,
@@ -80,7 +81,12 @@ class SendView(AuthmailView):
                     "Preference-Applied": "respond-async",
                 },
             )
-        row = dispatch.send_now(message, owner=self.caller.owner, request_id=self.request_id)
+        try:
+            row = dispatch.send_now(message, owner=self.caller.owner, request_id=self.request_id)
+        except MailerUnavailable as error:
+            if use is not None:
+                counters.give_back(use)
+            raise Problem(error.code, "Nothing was sent.", retry_after=error.retry_after) from None
         if row.state == State.FAILED and use is not None:
             # Nobody got it: the caller may try again at once.
             counters.give_back(use)
@@ -260,8 +266,7 @@ def _admit(message: AuthMessage) -> Use | None:
         wait = error.retry_after
     raise Problem(
         "recipient_cooldown",
-        headers={"Retry-After": str(wait)},
-        members={"retry_after": wait},
+        retry_after=wait,
     )
 
 

@@ -41,8 +41,9 @@ class Use:
     granted: bool
     #: How long until it may be granted; zero when it was.
     wait: timedelta
-    amount: int
-    #: By key: what is used, with this use where it was granted, and when the window ends.
+    #: By key: what this use counts as, where it was granted.
+    amounts: dict[str, int]
+    #: By key: what is used in all, and when the window ends.
     used: dict[str, int]
     ends_at: dict[str, datetime]
 
@@ -50,15 +51,17 @@ class Use:
 def take(*limits: Limit, amount: int = 1) -> Use:
     """Count `amount` against all `limits`, or against none if it is too much for one of them.
 
+    An amount that is more than a whole window allows takes a whole one: it would wait for ever.
+
     Inside of a transaction of the caller's, others who use the same keys wait for its end, and a
     rollback takes the use back.
 
     Raises:
-        ValueError: no window has room for `amount`, not even an empty one.
+        ValueError: the amount or what a limit allows is less than 1.
     """
-    for limit in limits:
-        if not 1 <= amount <= limit.most:
-            raise ValueError(f"{limit.key}: no window of {limit.most} has room for {amount}")
+    if amount < 1 or any(limit.most < 1 for limit in limits):
+        raise ValueError("what is counted, and what a limit allows, is 1 or more")
+    amounts = {limit.key: min(amount, limit.most) for limit in limits}
     using = router.db_for_write(Counter)
     # Always in the same order: two that take the same limits must not wait for each other.
     ordered = sorted(limits, key=lambda limit: limit.key)
@@ -67,7 +70,9 @@ def take(*limits: Limit, amount: int = 1) -> Use:
         now = db_now(using)
         # A part of it that is refused takes the rest back.
         savepoint = transaction.savepoint(using=using)
-        refused = [limit.key for limit in ordered if not _count(limit, amount, now, using)]
+        refused = [
+            limit.key for limit in ordered if not _count(limit, amounts[limit.key], now, using)
+        ]
         if refused:
             transaction.savepoint_rollback(savepoint, using=using)
         else:
@@ -78,7 +83,7 @@ def take(*limits: Limit, amount: int = 1) -> Use:
         return Use(
             granted=not refused,
             wait=max([timedelta(0), *(end - now for end in ends.values())]),
-            amount=amount,
+            amounts=amounts,
             used={key: row.used for key, row in rows.items()},
             ends_at={key: row.ends_at for key, row in rows.items()},
         )
@@ -86,17 +91,19 @@ def take(*limits: Limit, amount: int = 1) -> Use:
     return retried(count, using=using)
 
 
-def give_back(use: Use) -> None:
-    """Take a granted use back, in the windows that counted it and have not ended since."""
+def give_back(use: Use, *, keep: int = 0) -> None:
+    """Take a granted use back but for `keep` of it, where its windows have not ended since."""
     using = router.db_for_write(Counter)
 
     def uncount() -> None:
-        for key in sorted(use.ends_at):
-            Counter.objects.using(using).filter(
-                key=key, ends_at=use.ends_at[key], used__gte=use.amount
-            ).update(used=F("used") - use.amount)
+        for key in sorted(use.amounts):
+            surplus = use.amounts[key] - keep
+            if surplus > 0:
+                Counter.objects.using(using).filter(
+                    key=key, ends_at=use.ends_at[key], used__gte=surplus
+                ).update(used=F("used") - surplus)
 
-    if use.granted:
+    if use.granted and any(keep < amount for amount in use.amounts.values()):
         retried(uncount, using=using)
 
 

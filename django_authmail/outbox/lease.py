@@ -37,6 +37,8 @@ class Claim:
     in_doubt: bool = False
     #: Names of the carriers that it may leave by, in their order; empty: AUTHMAIL_DELIVER_USING.
     deliver_using: tuple[str, ...] = ()
+    #: The one of several that it left by the last time; it may be there, if it is in doubt.
+    carrier: str = ""
     owner: str = ""
     request_id: str = ""
 
@@ -59,6 +61,7 @@ def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) ->
         lease_ends=time.monotonic() + (row.due_at - now).total_seconds(),
         in_doubt=row.resend_count > 0,
         deliver_using=tuple(row.deliver_using),
+        carrier=row.carrier,
         owner=row.owner,
         request_id=row.request_id,
     )

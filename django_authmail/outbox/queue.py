@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from django_authmail.outbox.claims import claim, claim_due
 from django_authmail.outbox.decisions import Decision, decide
+from django_authmail.outbox.routes import leave_by, note, wake
 from django_authmail.outbox.settlement import (
     Drop,
     End,
@@ -52,10 +53,13 @@ __all__ = [
     "claim_due",
     "decide",
     "drop",
+    "leave_by",
+    "note",
     "postpone",
     "settle",
     "settle_many",
     "submit",
     "submit_claimed",
     "submit_many",
+    "wake",
 ]

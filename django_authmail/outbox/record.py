@@ -80,6 +80,10 @@ class Record:
             row.accepted_at = now
         self._record_attempt(result, carrier, started_at, counted)
 
+    def note(self, result: SendResult, *, carrier: str, started_at: datetime) -> None:
+        """Write down a hand-over that leaves the message claimed: another carrier is tried."""
+        self._record_attempt(result, carrier, started_at, False)
+
     def abandoned(self, now: datetime, *, can_resend: bool) -> None:
         """Take over from a worker that died while sending: the outcome is unknown."""
         lost = SendResult(message_id=self.row.message_id, failure=IN_DOUBT)

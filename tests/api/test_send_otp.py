@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from django_authmail.models import Message, State
+from django_authmail.clock import db_now
+from django_authmail.models import Carrier, Message, State
+from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
 from tests.api.conftest import CODE, OTP, TO, Api, MakeKey, problem
@@ -189,3 +192,30 @@ def test_a_wrong_from_address_is_not_the_caller_s_fault(
     problem(api.post(), 500, "internal_error")
     assert "InvalidAddress" in caplog.text
     assert not Message.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("code", "status"), [("paused", 503), ("mailer_unavailable", 503), ("quota_exceeded", 429)]
+)
+def test_a_mailer_that_takes_nothing_now_is_told_with_the_time_to_wait(
+    code: str, status: int, api: Api, smtp_server: SmtpServer, settings: Settings
+) -> None:
+    if code == "paused":
+        carriers.pause()
+    elif code == "mailer_unavailable":
+        Carrier.objects.create(
+            name="default", broken_until=db_now("default") + timedelta(seconds=20)
+        )
+    else:
+        settings.AUTHMAIL_QUOTAS = {"default": {"minute": 1}}
+        assert api.post().status_code == 200
+    count = Message.objects.count()
+    response = api.post()
+    body = problem(response, status, code)
+    assert 1 <= body["retry_after"] <= 60
+    assert response.headers["Retry-After"] == str(body["retry_after"])
+    assert body["retryable"]
+    # Nothing is left of it; in the background it waits.
+    assert Message.objects.count() == count
+    assert api.post(Prefer="respond-async").status_code == 202

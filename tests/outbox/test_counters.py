@@ -59,10 +59,24 @@ def test_an_amount_that_is_too_much_counts_nothing() -> None:
     assert counters.take(MINUTE, amount=1).granted
 
 
-@pytest.mark.parametrize("amount", [0, -1, 6])
-def test_an_amount_that_never_fits_is_an_error(amount: int) -> None:
-    with pytest.raises(ValueError, match="test:minute"):
-        counters.take(MINUTE, DAY, amount=amount)
+@pytest.mark.parametrize("amount", [0, -1])
+def test_an_amount_of_nothing_is_an_error(amount: int) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        counters.take(MINUTE, amount=amount)
+
+
+def test_a_limit_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        counters.take(Limit(key="test:none", most=0, window=timedelta(minutes=1)))
+
+
+def test_what_is_more_than_a_window_takes_a_whole_one() -> None:
+    use = counters.take(MINUTE, DAY, amount=7)
+    assert use.granted
+    assert use.used == {MINUTE.key: 5, DAY.key: 7}
+    assert not counters.take(MINUTE, amount=7).granted
+    end_window(MINUTE.key)
+    assert counters.take(MINUTE, amount=7).granted
 
 
 def test_several_limits_count_together_or_not_at_all() -> None:
@@ -89,6 +103,11 @@ def test_a_use_is_given_back_once_in_the_window_that_counted_it() -> None:
     counters.give_back(use)
     # The minute is another one by now, and its uses are not ours.
     assert dict(Counter.objects.values_list("key", "used")) == {MINUTE.key: 3, DAY.key: 0}
+
+
+def test_a_part_of_a_use_is_given_back() -> None:
+    counters.give_back(counters.take(MINUTE, DAY, amount=5), keep=2)
+    assert dict(Counter.objects.values_list("key", "used")) == {MINUTE.key: 2, DAY.key: 2}
 
 
 def test_a_refused_use_gives_nothing_back() -> None:
