@@ -156,8 +156,9 @@ def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
     recipients = Recipient.objects.using(using).filter(message_id__in=list(records))
     for recipient in recipients.order_by("position"):
         records[recipient.message_id].recipients.append(recipient)
-    # Most messages have not been tried before.
-    tried = [row.id for row in (r.row for r in records.values()) if row.attempt_count or row.reason]
+    # Most messages have not been tried before, and those that were say so.
+    rows_ = [record.row for record in records.values()]
+    tried = [row.id for row in rows_ if row.attempt_count or row.reason or row.carrier]
     if tried:
         attempts = Attempt.objects.using(using).filter(message_id__in=tried)
         for attempt in attempts.order_by("number"):

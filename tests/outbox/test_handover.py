@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, outbox
@@ -218,3 +220,21 @@ def test_what_did_not_leave_is_not_counted(settings: Settings, backup: servers.S
     assert dispatch.dispatch_due() == 1
     used = dict(Counter.objects.values_list("key", "used"))
     assert used == {"quota:primary:day": 0, "quota:backup:day": 1}
+
+
+def test_a_database_that_cannot_say_whether_it_may_leave_makes_no_doubt(
+    primary: servers.SmtpServer,
+) -> None:
+    outbox.submit(auth_message())
+
+    def refuse(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if "authmail_carrier" in sql:
+            raise OperationalError("gone away")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(refuse):
+        assert dispatch.dispatch_due(1) == 1
+    row = Message.objects.get()
+    assert (row.state, row.attempt_count, row.resend_count) == ("queued", 0, 0)
+    assert dispatch.dispatch_due() == 1
+    assert len(primary.mails) == 1
