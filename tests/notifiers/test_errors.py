@@ -19,11 +19,20 @@ from django_authmail.exceptions import (
     InvalidAddress,
     InvalidContext,
     MailerUnusable,
+    MissingName,
+    NoLinkBaseURL,
     UnknownName,
     UnsafeHeader,
 )
 from django_authmail.message import AuthMessage
-from django_authmail.notifiers import Notifier, OTPNotifier
+from django_authmail.notifiers import (
+    EmailVerificationNotifier,
+    MagicLinkNotifier,
+    Notifier,
+    OTPNotifier,
+    PaymentReceiptNotifier,
+    TemplateNotifier,
+)
 from tests.conftest import UseMailer
 
 TO = "hong@example.org"
@@ -66,6 +75,17 @@ def own(to: object) -> Call:
     return Call(OwnNotifier(), to, {"token": CODE})
 
 
+LINKED = {"user_name": "홍길동", "token": CODE}
+
+
+def link(**given: Any) -> Call:
+    return Call(MagicLinkNotifier(base_url="https://app.example.com"), TO, LINKED | given)
+
+
+def text(template: str, **values: Any) -> Call:
+    return Call(TemplateNotifier(subject="Hi", html_template=template), TO, values)
+
+
 CALLS: dict[str, tuple[Call, type[BaseException]]] = {
     "a line break in the address": (call(to="user@example.com\r\n"), UnsafeHeader),
     "no address": (call(to="user"), InvalidAddress),
@@ -77,6 +97,19 @@ CALLS: dict[str, tuple[Call, type[BaseException]]] = {
     "a language that is none": (call(locale=7), AttributeError),
     "no such mailer": (call(using="elsewhere"), MailerUnusable),
     "an unknown value": (call(colour="red"), UnknownName),
+    "a token with a space": (link(token="CANARY 42"), InvalidContext),
+    "a link without a base": (Call(MagicLinkNotifier(), TO, LINKED), NoLinkBaseURL),
+    "a verification by nothing": (
+        Call(EmailVerificationNotifier(), TO, {"user_name": "홍길동"}),
+        MissingName,
+    ),
+    "an amount that is none": (
+        Call(PaymentReceiptNotifier(), TO, {"user_name": "홍길동", "order": CODE, "amount": "x"}),
+        InvalidContext,
+    ),
+    "a text of a project's own, format": (text("{a:,}", a=CODE), InvalidContext),
+    "a text of a project's own, missing": (text("{a}{b}", a=CODE), MissingName),
+    "a text of a project's own, unknown": (text("{a}", a=CODE, b=CODE), UnknownName),
     "a project's own kind, address": (own("user@example.com\r\n"), UnsafeHeader),
     "a project's own kind, list": (own([TO]), TypeError),
 }
