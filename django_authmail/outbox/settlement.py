@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from django.db import router
+from django.db import connections, router
 
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
@@ -104,10 +105,12 @@ def settle(
     the answer, and decides. With `resend_now`, a message whose outcome is unknown and whose policy
     is to resend stays claimed, in the state `sending`, and the caller hands it over once more.
 
-    While the database fails, it is tried again for as long as the lease lasts: the mail is out.
+    While the database fails, it is tried again for as long as the lease lasts: the mail is out. A
+    caller who waits is not kept that long: the error is raised, and a thread goes on.
 
     Raises:
         LeaseLost: the lease ended and another worker took the message over. Nothing is written.
+        DatabaseError: the database did not recover in time.
     """
     end = Settlement(
         claim=claim,
@@ -116,7 +119,17 @@ def settle(
         final=final,
         stays_for=conf.sync_deadline if resend_now else None,
     )
-    return _write_one(end, patience=CALLER_PATIENCE if final else _patience([claim]))
+    if not final:
+        return _write_one(end, patience=_patience([claim]))
+    try:
+        return _write_one(end, patience=CALLER_PATIENCE)
+    except FAILED:
+        # Who is told of the error hands nothing over any more.
+        end = replace(end, stays_for=None)
+        threading.Thread(
+            target=_go_on, args=(end,), name=f"authmail-settle-{claim.id}", daemon=True
+        ).start()
+        raise
 
 
 def settle_many(ends: Sequence[End]) -> list[Message]:
@@ -243,6 +256,16 @@ def _written_alone(end: End) -> Message | None:
         # Its lease ends, and then its outcome is unknown, which is the truth.
         logger.error("email.settle_error id=%s error=%s", end.claim.id, describe(error))
     return None
+
+
+def _go_on(end: End) -> None:
+    """Settle what a caller could not wait for: not settled, it would be sent again."""
+    try:
+        _written_alone(end)
+    except FAILED as error:
+        logger.error("email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__)
+    finally:
+        connections.close_all()
 
 
 def _log_lost(end: End) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 from django.db import OperationalError, connection, connections
 
-from django_authmail import dispatch, outbox
+from django_authmail import dispatch, outbox, schedule
 from django_authmail.clock import db_now
+from django_authmail.conf import conf
 from django_authmail.models import Attempt, Message, Recipient, State
-from django_authmail.outbox import queue, transactions
+from django_authmail.outbox import queue, settlement, transactions
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.signals import message_changed
@@ -95,12 +99,16 @@ def test_an_outcome_whose_commit_was_done_and_not_confirmed_is_told_once(
 def test_a_caller_learns_what_the_mail_server_said_even_if_nothing_can_record_it(
     smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions.retried, "__kwdefaults__", {"patience": 0.0})
+    monkeypatch.setattr(settlement, "CALLER_PATIENCE", 0.0)
     with failing_writes(10**6):
         row = dispatch.send_now(auth_message())
     assert (row.state, row.provider_id) == ("accepted", "Ok: queued as 000001")
-    # On record it is being sent, and ends as any message whose worker died.
-    assert Message.objects.get().state == "sending"
+    # A thread goes on where the caller could not wait: not settled, it would be sent again.
+    for thread in threading.enumerate():
+        if thread.name == f"authmail-settle-{row.id}":
+            thread.join(30)
+    assert Message.objects.get().state == "accepted"
+    assert len(smtp_server.mails) == 1
 
 
 @pytest.mark.parametrize("failure", [NEVER, LATER, CARRIER])
@@ -251,3 +259,77 @@ def test_many_submitters_and_workers_at_once_lose_and_repeat_nothing(
 def test_a_result_that_says_nothing_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="needs a failure"):
         SendResult(message_id="<1@example.org>")
+
+
+#: How a database is made to refuse every change on this connection, and to take them again.
+_READ_ONLY = {
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": (
+        "SET SESSION default_transaction_read_only = on",
+        "SET SESSION default_transaction_read_only = off",
+    ),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+}
+
+
+def test_a_database_that_becomes_read_only_gets_the_outcome_and_no_second_mail(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = outbox.submit(auth_message())
+    claim = queue.claim(row.id)
+    assert claim is not None
+    end = dispatch.hand_over(claim)
+    off, on = _READ_ONLY[connection.vendor]
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        """What happens while a verb waits to try again: somebody mends the database."""
+        pauses.append(seconds)
+        with connection.cursor() as cursor:
+            cursor.execute(on)
+
+    monkeypatch.setattr(
+        transactions, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+    queue.settle_many([end])
+    assert len(pauses) == 1
+    row.refresh_from_db()
+    assert row.state == "accepted"
+    assert row.attempts.count() == len(smtp_server.mails) == 1
+
+
+def test_a_claim_whose_commit_was_done_and_not_confirmed_is_not_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submitted = {queue.submit(auth_message()).id for _ in range(2)}
+    real = connection.commit
+    lost: list[str] = []
+
+    def commit() -> None:
+        real()
+        if not lost:
+            lost.append("answer")
+            raise OperationalError("the connection broke at COMMIT")
+
+    monkeypatch.setattr(connections["default"], "commit", commit)
+    claims = queue.claim_due(2)
+    assert lost
+    assert {claim.id for claim in claims} == submitted
+    assert not any(claim.in_doubt for claim in claims)
+    assert not Attempt.objects.exists()
+    for claim in claims:
+        assert queue.settle(claim, failed(claim, NEVER), carrier="default").state == "failed"
+
+
+def test_a_killed_worker_s_mail_is_under_way_again_within_70_seconds() -> None:
+    row = queue.submit(auth_message())
+    claim = queue.claim(row.id)
+    assert claim is not None
+    row.refresh_from_db()
+    assert row.due_at is not None
+    lease = row.due_at - claim.started_at
+    # The worker that has it is done before, and then has time to say so.
+    assert conf.send_deadline + timedelta(seconds=transactions.PATIENCE) < lease
+    assert lease + timedelta(seconds=schedule.SWEEP_EVERY) < timedelta(seconds=70)

@@ -21,7 +21,8 @@ from tests.api.conftest import Api
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import UNKNOWN, accepted, failed
 
-pytestmark = pytest.mark.django_db
+# Not within a transaction: MySQL's ANALYZE would commit it.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Enough that every planner sees what a full scan costs, and that reading an index to its end is
 #: not the same as reading its beginning.
