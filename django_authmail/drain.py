@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from django.db import DatabaseError, close_old_connections, connections
 
 from django_authmail import dispatch
+from django_authmail.busy import working
 from django_authmail.exceptions import LeaseLost
 from django_authmail.logs import describe
 from django_authmail.models import Priority
@@ -72,6 +73,7 @@ class Drain:
             for thread in threads:
                 thread.join()
 
+    @working()
     def _loop(self, stop: threading.Event, until_empty: bool) -> int:
         total = 0
         trouble: DatabaseError | None = None
@@ -131,6 +133,7 @@ class Drain:
                     "email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
                 )
 
+    @working()
     def _work(self) -> None:
         try:
             while (claim := self._claims.get()) is not None:

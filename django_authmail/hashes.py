@@ -30,8 +30,12 @@ def address_hashes(address: str) -> list[str]:
 
 def folded_hash(address: str) -> str:
     """Return the hash of the mailbox behind an address, for limits: case and +tag do not count."""
-    local, _, domain = address.rpartition("@")
-    return _keyed(b"folded", f"{local.partition('+')[0]}@{domain}".lower())
+    return _keyed(b"folded", _folded(address))
+
+
+def folded_hashes(address: str) -> list[str]:
+    """Return the `folded_hash` by every key, newest first."""
+    return [_keyed_by(key, b"folded", _folded(address)) for key in _keys()]
 
 
 def supersede_hashes(owner: str, kind: str, address: str, key: str) -> list[str]:
@@ -46,6 +50,11 @@ def log_hash(address: str) -> str:
     if conf.log_plain_hash:
         return hashlib.sha256(address.encode()).hexdigest()[:8]
     return _keyed(b"log", address)[:8]
+
+
+def _folded(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}".lower()
 
 
 def _keys() -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Any
 #: Seconds between two sweeps: a message whose task was lost, or whose time to try again has come,
 #: is under way after at most so long.
 SWEEP_EVERY = 5.0
+#: Seconds between two purges of what has been kept long enough.
+PURGE_EVERY = 600.0
 
 
 def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
@@ -22,5 +24,10 @@ def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
     if queue:
         options["queue"] = queue
     return {
-        "authmail-sweep": {"task": "authmail.sweep", "schedule": SWEEP_EVERY, "options": options}
+        "authmail-sweep": {"task": "authmail.sweep", "schedule": SWEEP_EVERY, "options": options},
+        "authmail-purge": {
+            "task": "authmail.purge",
+            "schedule": PURGE_EVERY,
+            "options": {**options, "expires": PURGE_EVERY},
+        },
     }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django_authmail import dispatch
 from django_authmail.conf import conf
 from django_authmail.extras import installed, require
+from django_authmail.outbox import retention
 from django_authmail.signals import message_queued
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 DISPATCH = "authmail.dispatch_message"
 SWEEP = "authmail.sweep"
+PURGE = "authmail.purge"
 
 #: Seconds that a request waits for its task to be published, at most, and how long a broker that
 #: did not take one is then left alone.
@@ -61,6 +63,12 @@ if installed("celery"):
     def sweep() -> int:
         """Send what is due and was not sent: its task was lost, or its worker died."""
         return dispatch.dispatch_due(SWEEP_LIMIT, seconds=SWEEP_SECONDS)
+
+    @shared_task(name=PURGE, **_OPTIONS)
+    def purge() -> None:
+        """Delete what has been kept long enough, as much of it as keeps no code waiting."""
+        for _ in retention.purge(seconds=SWEEP_SECONDS):
+            pass
 
 
 def connect() -> None:

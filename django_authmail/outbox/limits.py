@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
-from django_authmail.hashes import folded_hash
+from django_authmail.hashes import folded_hash, folded_hashes
 from django_authmail.message import AuthMessage
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
@@ -53,5 +53,14 @@ def _limits(kind: str, mailbox: str) -> Iterator[Limit]:
         yield Limit(key=f"{_key(kind, mailbox, gap)}:gap", most=1, window=gap)
 
 
+def prefixes(address: str) -> list[str]:
+    """Return what the keys of all counters of this mailbox begin with, one for each hash key."""
+    return [_prefix(mailbox) for mailbox in folded_hashes(address)]
+
+
 def _key(kind: str, mailbox: str, window: timedelta) -> str:
-    return f"recipient:{mailbox}:{kind}:{window.total_seconds():.0f}"
+    return f"{_prefix(mailbox)}{kind}:{window.total_seconds():.0f}"
+
+
+def _prefix(mailbox: str) -> str:
+    return f"recipient:{mailbox}:"
