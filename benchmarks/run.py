@@ -12,6 +12,7 @@ from pathlib import Path
 # they are the same modules here and in the processes that they start.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks.chaos import command as chaos  # noqa: E402
 from benchmarks.outbox import command as outbox  # noqa: E402
 from benchmarks.smtp import command as smtp  # noqa: E402
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark and return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__)
     named = parser.add_subparsers(title="benchmarks", metavar="NAME", required=True)
-    for name, benchmark in (("smtp", smtp), ("outbox", outbox)):
+    for name, benchmark in (("smtp", smtp), ("outbox", outbox), ("chaos", chaos)):
         one = named.add_parser(name, help=benchmark.HELP, description=benchmark.HELP)
         benchmark.add_arguments(one)
         one.set_defaults(run=benchmark.run)

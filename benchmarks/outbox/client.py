@@ -211,7 +211,10 @@ def _nowhere() -> Any:
     return StringIO()
 
 
-def _configure(way: Any, database: dict[str, Any], port: int) -> None:
+def configure(way: Any, database: dict[str, Any], port: int, folder: str) -> None:
+    """Make this process one of a project that sends in this way; a peer's lock is in `folder`."""
+    tempfile.tempdir = folder
+    logging.disable(logging.INFO)
     settings.configure(
         SECRET_KEY="only-this-benchmark-uses-this-key-and-it-protects-nothing",  # noqa: S106
         USE_TZ=True,
@@ -241,10 +244,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", help="for what it keeps in files, as a peer its lock")
     parser.add_argument("--serve", action="store_true", help="send what others queue, until killed")
     options = parser.parse_args(arguments)
-    tempfile.tempdir = options.folder
-    logging.disable(logging.INFO)
     way: Any = WAYS[options.way]()
-    _configure(way, options.database, options.port)
+    configure(way, options.database, options.port, options.folder)
     if options.serve:
         print(json.dumps("ready"), flush=True)
         way.serve()

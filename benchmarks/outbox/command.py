@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from benchmarks.outbox.bounds import Drained, verdicts
-from benchmarks.outbox.peers import PACKAGES, make_environment
 from benchmarks.outbox.report import Run, as_json, as_svg, as_text
+from benchmarks.peers import PACKAGES, make_environment
 from benchmarks.smtp.processes import Child
 from example_project.certificates import make_certificate
 from tests.chaos.processes import wait_until

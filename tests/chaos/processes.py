@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -110,10 +109,10 @@ def _kill(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
 class Agent:
     """A process that answers questions; see `agent`."""
 
-    def __init__(self, module: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         with log.open("a") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                command,
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.PIPE,

@@ -18,10 +18,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tests.chaos.ledger import Excuses, Verdict, judge
-from tests.chaos.processes import Agent, Child, wait_until
+from tests.chaos.processes import PATIENCE_SECONDS, Agent, Child, wait_until
 from tests.chaos.servers import CutOff, MariaDB, PostgreSQL, Redis, SQLiteFile
 from tests.services import require_program
 from tests.smtp_server import free_port
@@ -39,6 +39,9 @@ LONGEST_OUTAGE = 1.5
 LONG_SECONDS = 6.0
 #: How far the clocks of the two hosts are apart.
 SKEW_SECONDS = 300
+
+
+S = TypeVar("S", bound="Storm")
 
 
 class Service(Protocol):
@@ -62,6 +65,9 @@ class Scenario:
     broker: Callable[[Path], Service] | None = None
     #: Mails that one process hands over side by side.
     in_hand: int = 1
+    #: The environment that its processes run in, and the module that submits and reads rows.
+    python: str = sys.executable
+    agent: Sequence[str] = ("-m", "tests.chaos.agent")
     #: The clock of each but the first is wrong.
     hosts: Sequence[str] = ("a", "b")
     #: Processes to start on each host, each as arguments of Python.
@@ -131,21 +137,8 @@ def run(
     The ledger, the rows and all logs are then in the folder `evidence`.
     """
     started = time.monotonic()
-    # Not below pytest's folders: a server that runs by another account could not reach it there.
-    folder = Path(tempfile.mkdtemp(prefix="authmail-chaos-"))
-    folder.chmod(0o755)
-    # As an exception, so that what was started is ended: a shell that gives up sends this.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        storm = Storm(scenario, folder, seed)
-        with storm.weathered():
-            verdict = storm.rage(mails, kills)
-    finally:
-        for pattern in ("*.log", "*.json", "*.jsonl"):
-            for file in folder.glob(pattern):
-                shutil.copy(file, evidence)
-        shutil.rmtree(folder, ignore_errors=True)
-        signal.signal(signal.SIGTERM, previous)
+    with brewing(Storm, scenario, seed=seed, evidence=evidence) as storm:
+        verdict = storm.rage(mails, kills)
     return Report(
         scenario=scenario.name,
         seed=seed,
@@ -156,8 +149,31 @@ def run(
     )
 
 
+@contextmanager
+def brewing(kind: type[S], scenario: Scenario, *, seed: str, evidence: Path) -> Iterator[S]:
+    """Start everything that a storm of this kind needs, and end it afterwards."""
+    # Not below pytest's folders: a server that runs by another account could not reach it there.
+    folder = Path(tempfile.mkdtemp(prefix="authmail-chaos-"))
+    folder.chmod(0o755)
+    # As an exception, so that what was started is ended: a shell that gives up sends this.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        storm = kind(scenario, folder, seed)
+        with storm.weathered():
+            yield storm
+    finally:
+        for pattern in ("*.log", "*.json", "*.jsonl"):
+            for file in folder.glob(pattern):
+                shutil.copy(file, evidence)
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, previous)
+
+
 class Storm:
     """The processes of one scenario, and what is done to them."""
+
+    #: Seconds for each step; only what hangs takes so long.
+    patience = PATIENCE_SECONDS
 
     def __init__(self, scenario: Scenario, folder: Path, seed: str) -> None:
         self._scenario, self._folder = scenario, folder
@@ -165,14 +181,16 @@ class Storm:
         self._database = scenario.database(folder)
         self._broker = scenario.broker(folder) if scenario.broker is not None else None
         self._ledger_file = folder / "ledger.jsonl"
-        self._ledger = Tail(self._ledger_file)
+        self.ledger = Tail(self._ledger_file)
         port = free_port()
         self._environment = _environment(folder, self._database, self._broker, port)
         arguments = [str(self._ledger_file), str(port), "--seed", seed, "--share", str(DROPPED)]
         self._sink = self._child("sink", ["-m", "tests.chaos.sink", *arguments])
         skew = self._random.choice((SKEW_SECONDS, -SKEW_SECONDS))
         self._workers = [
-            self._child(f"host-{host}-{number}", command, skew if index else 0)
+            self._child(
+                f"host-{host}-{number}", command, skew if index else 0, python=scenario.python
+            )
             for index, host in enumerate(scenario.hosts)
             for number, command in enumerate(scenario.commands)
         ]
@@ -182,7 +200,7 @@ class Storm:
             beat = [*_CELERY, "beat", "-s", schedule, "--pidfile=", "-l", "WARNING"]
             self._beat = self._child("beat", beat)
         self._agents: list[Agent] = []
-        self._promised: dict[str, str] = {}
+        self.promised: dict[str, str] = {}
         #: What killed processes called themselves, and workers of which each process was killed.
         self._killed: set[str] = set()
         self._killed_workers: set[str] = set()
@@ -195,7 +213,7 @@ class Storm:
 
     @contextmanager
     def weathered(self) -> Iterator[None]:
-        """Start everything; end everything afterwards, and show the logs of a storm that failed."""
+        """Start everything, and end everything afterwards."""
         try:
             self._start()
             yield
@@ -221,13 +239,16 @@ class Storm:
             if child is not None:
                 child.start()
 
-    def _child(self, name: str, arguments: Sequence[str], skew: int = 0) -> Child:
-        command = [sys.executable, *arguments]
+    def _child(
+        self, name: str, arguments: Sequence[str], skew: int = 0, *, python: str = sys.executable
+    ) -> Child:
+        command = [python, *arguments]
         environment = self._environment | _clock(skew, self._folder)
         return Child(name, command, environment, self._folder)
 
     def _agent(self, name: str) -> Agent:
-        agent = Agent("tests.chaos.agent", self._environment, self._folder / f"{name}.log")
+        command = [self._scenario.python, *self._scenario.agent]
+        agent = Agent(command, self._environment, self._folder / f"{name}.log")
         self._agents.append(agent)
         return agent
 
@@ -235,7 +256,12 @@ class Storm:
 
     def rage(self, mails: int, kills: int) -> Verdict:
         """Send, break, wait until nothing is open, and judge."""
-        wait_until(self._ledger.read, "the mail server")
+        self.break_things(mails, kills)
+        return self._judged()
+
+    def break_things(self, mails: int, kills: int) -> None:
+        """Send, and break something at each of the moments that the seed draws."""
+        wait_until(self.ledger.read, "the mail server")
         events = [self._kill_a_sender] * kills
         events += [self._crash_smtp, self._crash_database, self._replace_a_worker]
         if self._broker is not None:
@@ -252,6 +278,8 @@ class Storm:
                 self._is_over = True
                 raise
             submitting.result()
+
+    def _judged(self) -> Verdict:
         if self._broker is not None:
             # Each third task comes a second time, and later once more when its mail is long gone.
             self._submitter.ask("repeat", share=0.3)
@@ -261,30 +289,34 @@ class Storm:
             wait_until(lambda: self._submitter.ask("waiting_tasks") == 0, "late tasks")
             self._wait_until_nothing_is_open()
             self._submitter.ask("forget")
-        rows = self._observer.ask("rows")
+        rows = self.ask("rows")
         (self._folder / "rows.json").write_text(json.dumps(rows, indent=1))
         for child in (*self._workers, self._sink):
             child.end()
-        entries = self._ledger.read()
+        entries = self.ledger.read()
         killed = self._killed | {
-            name for name in self._ledger.clients if name.split(".")[1] in self._killed_workers
+            name for name in self.ledger.clients if name.split(".")[1] in self._killed_workers
         }
         excuses = Excuses(
             killed=killed, in_hand=self._scenario.in_hand, long_outages=self._long_outages
         )
-        return judge(entries, promised=self._promised, excuses=excuses, rows=rows)
+        return judge(entries, promised=self.promised, excuses=excuses, rows=rows)
+
+    def ask(self, question: str) -> Any:
+        """Return what the rows say, by the process that only looks."""
+        return self._observer.ask(question)
 
     def _submit_all(self, mails: int) -> None:
         step = 10
         for first in range(0, mails, step):
 
             def may_go_on(first: int = first) -> bool:
-                return self._is_over or first - self._ledger.mails < BACKLOG
+                return self._is_over or first - self.ledger.mails < BACKLOG
 
-            wait_until(may_go_on, "mails to leave")
+            wait_until(may_go_on, "mails to leave", self.patience)
             if self._is_over:
                 return
-            self._promised |= self._submitter.ask("submit", first=first, count=step)
+            self.promised |= self._submitter.ask("submit", first=first, count=step)
 
     def _wait_for_mails(self, count: int, submitting: Future[None]) -> None:
         def reached() -> bool:
@@ -293,20 +325,20 @@ class Storm:
             for child in self._workers:
                 if not child.is_running:
                     raise RuntimeError(f"{child.name} ended by itself; see its log")
-            return self._ledger.mails >= count
+            return self.ledger.mails >= count
 
-        wait_until(reached, f"{count} mails taken")
+        wait_until(reached, f"{count} mails taken", self.patience)
 
     def _wait_until_nothing_is_open(self) -> None:
-        wait_until(lambda: self._observer.ask("open_rows") == 0, "all messages final")
+        wait_until(lambda: self.ask("open_rows") == 0, "all messages final")
 
     # -- what is broken ------------------------------------------------------------------------
 
     def _kill_a_sender(self) -> None:
-        pid, name, worker = wait_until(self._some_sender, "a worker that sends")
+        pid, name, worker = wait_until(self._some_sender, "a worker that sends", self.patience)
         self._killed.add(name)
         os.kill(pid, signal.SIGKILL)
-        self._note(f"killed {name}")
+        self.note(f"killed {name}")
         self.kills += 1
         if pid == worker.group:
             # No parent that starts another one; a service manager would.
@@ -314,7 +346,7 @@ class Storm:
             worker.start()
 
     def _some_sender(self) -> tuple[int, str, Child] | None:
-        found = [sender for name in self._ledger.clients if (sender := self._alive(name))]
+        found = [sender for name in self.ledger.clients if (sender := self._alive(name))]
         return self._random.choice(found) if found else None
 
     def _alive(self, name: str) -> tuple[int, str, Child] | None:
@@ -334,7 +366,7 @@ class Storm:
         """Kill a worker with all its processes, and start it again."""
         worker = self._random.choice(self._workers)
         worker.kill()
-        self._note(f"killed all of {worker.name}")
+        self.note(f"killed all of {worker.name}")
         self._killed_workers.add(worker.name)
         self.kills += 1
         worker.start()
@@ -342,12 +374,12 @@ class Storm:
     def _replace_a_worker(self) -> None:
         """End a worker in order, as a deployment does, and start it again: no excuse for a copy."""
         worker = self._random.choice(self._workers)
-        self._note(f"ends {worker.name}")
+        self.note(f"ends {worker.name}")
         worker.replace()
         self._count("worker")
 
     def _crash_smtp(self) -> None:
-        self._note("crashes smtp")
+        self.note("crashes smtp")
         self._sink.kill()
         self._outage()
         self._sink.start()
@@ -356,9 +388,9 @@ class Storm:
     def _crash_database(self) -> None:
         began = time.time()
         self._crash(self._database)
-        self._observer.ask("open_rows")  # it answers when the database does
+        self.ask("open_rows")  # it answers when the database does
         ended = time.time()
-        self._note(f"{self._database.name} was away for {ended - began:.1f} s")
+        self.note(f"{self._database.name} was away for {ended - began:.1f} s")
         if ended - began > LONG_SECONDS:
             self._long_outages.append((began - LONG_SECONDS, ended))
 
@@ -367,22 +399,23 @@ class Storm:
         self._crash(self._broker)
 
     def _crash(self, service: Service) -> None:
-        self._note(f"crashes {service.name}")
+        self.note(f"crashes {service.name}")
         service.crash()
         self._outage()
         service.start()
         self._count(service.name)
 
-    def _note(self, what: str) -> None:
+    def note(self, what: str) -> None:
+        """Write down what was done, and when."""
         with (self._folder / "storm.log").open("a") as log:
-            log.write(f"{time.time():.3f} after {self._ledger.mails} mails: {what}\n")
+            log.write(f"{time.time():.3f} after {self.ledger.mails} mails: {what}\n")
 
     def _outage(self) -> None:
         # Not to wait for anything: this is how long it is away.
         time.sleep(self._random.uniform(0.1, LONGEST_OUTAGE))
 
     def _count(self, name: str) -> None:
-        self._note(f"restarted {name}")
+        self.note(f"restarted {name}")
         self.restarts[name] = self.restarts.get(name, 0) + 1
 
 

@@ -1,0 +1,1 @@
+"""The storm of `tests.chaos` over this package and over others that queue mail."""
