@@ -41,6 +41,8 @@ os.register_at_fork(after_in_child=_say_who_connects)
 AUTHMAIL_CELERY = bool(os.environ.get("CHAOS_BROKER_URL"))
 # The lease of a killed worker's mail ends 15 s after this: the storm waits for that at its end.
 AUTHMAIL_SEND_DEADLINE = timedelta(seconds=5)
+# A mail server that was restarted is tried again soon.
+AUTHMAIL_BREAKER_PAUSE = timedelta(seconds=2)
 
 LOGGING = {
     "version": 1,
