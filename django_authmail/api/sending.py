@@ -40,11 +40,8 @@ from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
 
 # `to` belongs to the body; of a notifier's options, only these are about what the mail says.
-_NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email")) - {
-    "at",
-    "place",
-    "device",
-}
+_SAID = frozenset(("at", "place", "device"))
+_NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email", "context")) - _SAID
 _NO_VALUE = "is no value of a mail"
 
 

@@ -15,6 +15,7 @@ from django_authmail import keys
 from django_authmail.models import Message
 from django_authmail.notifiers import Notifier, register, registry, sends
 from django_authmail.notifiers.base import Options
+from django_authmail.notifiers.template import TemplateNotifier
 from tests.api.conftest import TO, Api, MakeKey, problem
 from tests.kinds import SHIPPED
 from tests.smtp_server import SmtpServer
@@ -162,6 +163,39 @@ def test_sends_a_kind_of_the_project_s_own(api: Api, parcel: str, smtp_server: S
     assert mail.mail["Subject"] == "Parcel {{ 7|add:7 }} <b>"
     assert mail.text.split() == "{{ 7|add:7 }} <b> of 2 kg".split()
     assert Message.objects.get().kind == parcel
+
+
+class _OrderNotifier(TemplateNotifier):
+    kind = "order-of-tests"
+
+    def __init__(self) -> None:
+        super().__init__(subject="Order {order}", html_template="<p>{name}: {total:,}</p>")
+
+
+@pytest.fixture
+def order() -> Iterator[str]:
+    """A kind whose texts are strings of the project."""
+    register(_OrderNotifier)
+    yield _OrderNotifier.kind
+    del registry._KINDS[_OrderNotifier.kind]
+
+
+def test_sends_texts_of_the_project_s_own(api: Api, order: str, smtp_server: SmtpServer) -> None:
+    context = {"order": "{name}", "name": "<b>", "total": 50_000}
+    given = {"to": TO, "template": order, "context": context}
+    assert api.post("/send/template", given).status_code == 200
+    [mail] = smtp_server.mails
+    assert mail.mail["Subject"] == "Order {name}"
+    assert "<p>&lt;b&gt;: 50,000</p>" in mail.html
+    for wrong, pointer in (
+        ({**context, "total": "x"}, "/context/total"),
+        ({**context, "sum": 1}, "/context/sum"),
+        ({"context": context}, "/context/context"),
+    ):
+        response = api.post("/send/template", {**given, "context": wrong})
+        [fault] = problem(response, 422, "template_error")["errors"]
+        assert fault["pointer"] == pointer
+    assert len(smtp_server.mails) == 1
 
 
 def test_a_mail_may_say_when_and_where_it_was_asked_for(api: Api, smtp_server: SmtpServer) -> None:
