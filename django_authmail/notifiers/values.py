@@ -18,6 +18,8 @@ from django_authmail.secret import Secret
 MAX_NAME = 100
 
 MAX_TOKEN = 2_000
+#: Marks on one letter; no script has more. Hundreds would be drawn over the lines above and below.
+MAX_MARKS = 3
 
 _CODE = re.compile(r"[A-Za-z0-9-]{4,12}")
 _TOKEN = re.compile(rf"[!-~]{{1,{MAX_TOKEN}}}")
@@ -48,6 +50,7 @@ def clean_name(value: str, field: str = "user_name") -> str:
     # NFC comes last: removing an invisible character can bring a letter and its mark together.
     name = "".join(map(_visible, value))
     name = unicodedata.normalize("NFC", " ".join(_INVISIBLE.sub("", name).split()))
+    name = _unstacked(name)
     # A subject with an encoded word (RFC 2047) would be refused, and the mail with it.
     name = _LINK_DOT.sub(r"\1 ", name).replace("://", ": //").replace("=?", "= ?")
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1].rstrip() + "…"
@@ -56,7 +59,7 @@ def clean_name(value: str, field: str = "user_name") -> str:
 def visible_text(value: str) -> str:
     """Return text without what is invisible or turns its direction; lines and length are kept."""
     lines = (_INVISIBLE.sub("", "".join(map(_visible, line))) for line in value.splitlines())
-    return unicodedata.normalize("NFC", "\n".join(lines))
+    return _unstacked(unicodedata.normalize("NFC", "\n".join(lines)))
 
 
 def checked_code(value: str) -> Secret:
@@ -165,6 +168,16 @@ def _seconds(count: int) -> str:
 
 
 _UNITS = ((86400, _days), (3600, _hours), (60, _minutes), (1, _seconds))
+
+
+def _unstacked(text: str) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _visible(character: str) -> str:

@@ -42,6 +42,12 @@ from django_authmail.notifiers.values import (
         pytest.param("win at evil.example", "win at evil. example", id="no host name to link"),
         pytest.param("https://evil.example/x", "https: //evil. example/x", id="no address to link"),
         pytest.param("evil\u3002example", "evil\u3002 example", id="nor by an ideographic dot"),
+        pytest.param("evil\uff0ea evil\u2024b", "evil\uff0e a evil\u2024 b", id="nor by others"),
+        pytest.param("Chrome 131.0 on 203.0.113.7", "Chrome 131.0 on 203.0.113.7", id="numbers"),
+        pytest.param("a.1x", "a. 1x", id="what only begins as a number is none"),
+        pytest.param("=?utf-8?q?x?=", "= ?utf-8?q?x?=", id="no encoded word"),
+        pytest.param("x" + "\u0336" * 99, "x" + "\u0336" * 3, id="no tower of marks"),
+        pytest.param("ที่นี่ किं", "ที่นี่ किं", id="marks that scripts have stay"),
         pytest.param("J. R. Smith Jr.", "J. R. Smith Jr.", id="initials stay"),
     ],
 )
