@@ -15,12 +15,15 @@ class AuthmailConfig(AppConfig):
 
     def ready(self) -> None:
         # Models must be loaded before these.
-        from django_authmail import checks, tasks
+        from django_authmail import checks, metrics, tasks
         from django_authmail.notifiers.delivery import ask_before_sending
-        from django_authmail.outbox import limits
+        from django_authmail.outbox import gauges, limits
+        from django_authmail.signals import message_changed
 
         checks.register()
         tasks.connect()
+        message_changed.connect(metrics.count_message, dispatch_uid="django_authmail.metrics")
+        metrics.read_at_scrape(gauges.readings)
         ask_before_sending(limits.admit_for_notifier)
         # A project's own kinds of mail, as the admin finds `admin` modules.
         autodiscover_modules("authmail")

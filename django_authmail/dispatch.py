@@ -7,8 +7,9 @@ import time
 import uuid
 from collections.abc import Callable
 
-from django.db import DatabaseError, router
+from django.db import DatabaseError, connections, router
 
+from django_authmail import mailers
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnavailable
@@ -19,6 +20,7 @@ from django_authmail.outbox.carriers import Pass, Stop
 from django_authmail.outbox.handover import MINIMUM_SECONDS, HandOver
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.smtp import EmailBackend
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +127,20 @@ def hand_over(claim: Claim) -> queue.End:
     if way.stop is None:
         raise RuntimeError("a message was neither handed over nor kept")
     return queue.Postponement(claim=claim, until=way.stop.until, failure=way.stop.failure)
+
+
+def warm() -> None:
+    """Open a connection to the first carrier, so that the next mail need not wait for one."""
+    name = conf.deliver_using[0]
+    try:
+        backend = mailers.carrier(name)
+        if isinstance(backend, EmailBackend) and not carriers.is_paused(name):
+            backend.open()
+    except Exception as error:
+        # The mail that comes reports what is wrong, if it still is.
+        logger.warning("email.not_warmed carrier=%s error=%s", name, type(error).__name__)
+    finally:
+        connections.close_all()  # of this thread, which ends here
 
 
 def _leave(recipients: int) -> Pass:

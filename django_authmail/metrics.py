@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from django_authmail.extras import installed
 from django_authmail.outcomes import SendResult
@@ -25,6 +26,7 @@ if installed("prometheus_client"):
         generate_latest,
         multiprocess,
     )
+    from prometheus_client.core import GaugeMetricFamily
 
     _sent = Counter("email_send_total", "Hand-overs to a mail server.", ["result", "error_code"])
     _duration = Histogram(
@@ -33,10 +35,29 @@ if installed("prometheus_client"):
         # A warm hand-over takes one round trip, a cold one about ten; 45 s is the deadline.
         buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     )
+    _messages = Counter(
+        "authmail_messages_total", "Messages that came to an end, or are held.", ["type", "state"]
+    )
+    _to_accept = Histogram(
+        "authmail_time_to_accept_seconds",
+        "From the request to the answer that took the mail.",
+        ["type"],
+        # A warm hand-over takes well under a second; a code is of no use after minutes.
+        buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200),
+    )
+    _connections = Gauge(
+        "authmail_pool_connections",
+        "Connections of the pools, looked at every five seconds.",
+        ["state"],
+        multiprocess_mode="livesum",
+    )
     _active = Gauge("email_send_active", "Hand-overs under way.", multiprocess_mode="livesum")
     _AVAILABLE = True
 else:
     _AVAILABLE = False
+
+#: States that a message comes to more than once.
+_UNDER_WAY = frozenset(("queued", "sending"))
 
 
 def available() -> bool:
@@ -61,10 +82,67 @@ def sending() -> Iterator[Callable[[SendResult], None]]:
         yield record
 
 
+def count_message(
+    sender: object, state: str, kind: str, accepted_after: float | None = None, **extra: Any
+) -> None:
+    """Count a message that came to an end; a receiver of `message_changed`."""
+    if not _AVAILABLE or state in _UNDER_WAY:
+        return
+    _messages.labels(type=kind, state=state).inc()
+    if accepted_after is not None:
+        _to_accept.labels(type=kind).observe(accepted_after)
+
+
+def set_connections(*, idle: int, lent: int) -> None:
+    """Note how many connections the pools of this process have."""
+    if _AVAILABLE:
+        _connections.labels(state="idle").set(idle)
+        _connections.labels(state="lent").set(lent)
+
+
+class Reading(NamedTuple):
+    """A gauge that is read when somebody asks, and its values by their labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+
+def read_at_scrape(read: Callable[[], Iterable[Reading]]) -> None:
+    """Let every scrape ask `read`, in whichever process it arrives: the tables are everybody's."""
+    global _at_scrape
+    if _AVAILABLE and _at_scrape is None:
+        _at_scrape = _AtScrape(read)
+        # In the common registry, so that django-prometheus' page has them too.
+        REGISTRY.register(_at_scrape)
+
+
+class _AtScrape:
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+        self._read = read
+
+    def describe(self) -> list[Any]:
+        # Asked at registration; without it, `collect` would be, when there is no database yet.
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        for reading in self._read():
+            family = GaugeMetricFamily(reading.name, reading.help, labels=reading.labels)
+            for labels, value in reading.values.items():
+                family.add_metric(labels, value)
+            yield family
+
+
+_at_scrape: _AtScrape | None = None
+
+
 def exposition() -> tuple[bytes, str]:
     """Return the metrics of all processes and their content type; call only when available."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped there
+        if _at_scrape is not None:
+            registry.register(_at_scrape)
     return generate_latest(registry), CONTENT_TYPE_LATEST

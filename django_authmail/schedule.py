@@ -1,6 +1,7 @@
-"""Entries for Celery beat, to be taken over in settings.py: it imports nothing that needs Django.
+"""Entries for Celery, to be taken over in settings.py: it imports nothing that needs Django.
 
 CELERY_BEAT_SCHEDULE = beat_schedule()
+CELERY_TASK_ROUTES = task_routes()
 """
 
 from __future__ import annotations
@@ -30,4 +31,20 @@ def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
             "schedule": PURGE_EVERY,
             "options": {**options, "expires": PURGE_EVERY},
         },
+    }
+
+
+def task_routes(
+    *, high: str = "authmail-high", low: str = "authmail-low"
+) -> dict[str, dict[str, str]]:
+    """Return routes to queues of their own, which workers must be told to consume (`-Q`).
+
+    Without routes, tasks go to the queue of the Celery app, and what is urgent is sent first all
+    the same: by the next task that runs, whichever it is.
+    """
+    return {
+        "authmail.dispatch_message": {"queue": high},
+        "authmail.dispatch_low_message": {"queue": low},
+        "authmail.sweep": {"queue": high},
+        "authmail.purge": {"queue": low},
     }

@@ -1,8 +1,10 @@
 """Signals for latency and for extensions; correctness never depends on a receiver.
 
-`message_queued`   after the commit that queued a message; arguments: `id` (UUID).
+`message_queued`   after the commit that queued a message; arguments: `id` (UUID) and `priority`
+                   (int), of which the lowest goes first.
 `message_changed`  after each commit that changed a state; arguments: `id` (UUID), `state` (str),
-                   `kind` (str), `error_code` (str).
+                   `kind` (str), `error_code` (str), and `accepted_after` (float): seconds from
+                   the request to the server's answer, once it took the mail, else None.
 
 Neither carries an address, a subject or a body.
 """

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django_authmail import dispatch
 from django_authmail.conf import conf
 from django_authmail.extras import installed, require
+from django_authmail.models import Priority
 from django_authmail.outbox import retention
 from django_authmail.signals import message_queued
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DISPATCH = "authmail.dispatch_message"
+DISPATCH_LOW = "authmail.dispatch_low_message"
 SWEEP = "authmail.sweep"
 PURGE = "authmail.purge"
 
@@ -45,6 +47,8 @@ HARD_LIMIT = SOFT_LIMIT + 5
 
 if installed("celery"):
     from celery import current_app, shared_task
+    from celery.signals import worker_process_init
+    from celery.worker import state as worker_state
 
     _OPTIONS: dict[str, Any] = {
         "ignore_result": True,
@@ -59,10 +63,25 @@ if installed("celery"):
         """Send one message, if it is still due."""
         dispatch.dispatch_one(uuid.UUID(id))
 
+    @shared_task(name=DISPATCH_LOW, **_OPTIONS)
+    def dispatch_low_message(id: str) -> None:
+        """Send one message of low priority, after what is urgent.
+
+        Where both go to one queue, an urgent one may stand behind a thousand of these. So it is
+        sent by the next of them, not in its turn.
+        """
+        end = time.monotonic() + SWEEP_SECONDS
+        dispatch.dispatch_due(
+            SWEEP_LIMIT, seconds=SWEEP_SECONDS, priority=Priority.HIGH, stopped=_is_stopping
+        )
+        if time.monotonic() < end:
+            # Otherwise it is the sweep's: another hand-over would not end within the time limit.
+            dispatch.dispatch_one(uuid.UUID(id))
+
     @shared_task(name=SWEEP, **_OPTIONS)
     def sweep() -> int:
         """Send what is due and was not sent: its task was lost, or its worker died."""
-        return dispatch.dispatch_due(SWEEP_LIMIT, seconds=SWEEP_SECONDS)
+        return dispatch.dispatch_due(SWEEP_LIMIT, seconds=SWEEP_SECONDS, stopped=_is_stopping)
 
     @shared_task(name=PURGE, **_OPTIONS)
     def purge() -> None:
@@ -74,6 +93,8 @@ if installed("celery"):
 def connect() -> None:
     """Publish a task for each message that is queued, where AUTHMAIL_CELERY says so."""
     message_queued.connect(_publish_queued, dispatch_uid="django_authmail.tasks")
+    if installed("celery"):
+        worker_process_init.connect(_warm, dispatch_uid="django_authmail.tasks")
 
 
 def broker_url() -> str | None:
@@ -84,9 +105,22 @@ def broker_url() -> str | None:
     return str(url) if url else None
 
 
-def _publish_queued(sender: object, id: uuid.UUID, **extra: Any) -> None:
+def _publish_queued(sender: object, id: uuid.UUID, priority: int, **extra: Any) -> None:
     if conf.celery:
-        _publisher.publish(id)
+        _publisher.publish(id, low=priority == Priority.LOW)
+
+
+def _warm(**extra: Any) -> None:
+    """Open the connection that the first mail of a worker's process would wait for."""
+    if conf.celery:
+        threading.Thread(target=dispatch.warm, name="authmail-warm", daemon=True).start()
+
+
+def _is_stopping() -> bool:
+    """Whether this worker was told to stop: what it has in hand is its last."""
+    return worker_state.should_stop not in (None, False) or (
+        worker_state.should_terminate not in (None, False)
+    )
 
 
 class _Publisher:
@@ -97,19 +131,19 @@ class _Publisher:
     """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[uuid.UUID, threading.Event] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[uuid.UUID, bool, threading.Event] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._down_until = 0.0
 
-    def publish(self, id: uuid.UUID) -> None:
+    def publish(self, id: uuid.UUID, *, low: bool = False) -> None:
         if time.monotonic() < self._down_until:
             return
         require("celery", extra="celery", why="AUTHMAIL_CELERY")
         if current_app.conf.task_always_eager:
             # The project runs its tasks in the caller's thread, as in tests; so does this one.
-            dispatch_message.apply((str(id),))
+            _task(low).apply((str(id),))
             return
         with self._lock:
             if self._thread is None:
@@ -118,7 +152,7 @@ class _Publisher:
                 )
                 self._thread.start()
         done = threading.Event()
-        self._jobs.put((id, done))
+        self._jobs.put((id, low, done))
         if not done.wait(PUBLISH_WAIT):
             self._mark_down(id, "no answer in time")
 
@@ -131,11 +165,11 @@ class _Publisher:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            id, done = job
+            id, low, done = job
             try:
                 if self._connection is None:
                     self._connection = _connection()
-                dispatch_message.apply_async((str(id),), connection=self._connection, retry=False)
+                _task(low).apply_async((str(id),), connection=self._connection, retry=False)
                 # Late is not down: the first task of a process waits for its imports.
                 self._down_until = 0.0
             except Exception as error:
@@ -160,6 +194,10 @@ class _Publisher:
         if self._connection is not None:
             self._connection.collect(socket_timeout=SOCKET_TIMEOUT)
             self._connection = None
+
+
+def _task(low: bool) -> Any:  # Celery's tasks are untyped
+    return dispatch_low_message if low else dispatch_message
 
 
 _publisher = _Publisher()

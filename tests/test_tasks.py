@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from django_authmail import outbox, tasks
+from django_authmail import dispatch, outbox, tasks
+from django_authmail.message import Priority
 from django_authmail.models import Message
+from django_authmail.schedule import task_routes
 from tests import smtp_server as servers
+from tests.conftest import UseMailer
 from tests.outbox.factories import CODE, auth_message
 from tests.workers import Broker, UseBroker, worker
 
@@ -121,12 +124,13 @@ def test_nothing_is_published_unless_the_project_says_so(
 
 
 def test_celery_never_retries_or_keeps_a_result(use_broker: UseBroker) -> None:
-    for task in (tasks.dispatch_message, tasks.sweep):
+    for task in (tasks.dispatch_message, tasks.dispatch_low_message, tasks.sweep):
         assert task.ignore_result
         assert not task.acks_late
         assert task.max_retries == 0
-    assert (tasks.dispatch_message.name, tasks.sweep.name) == (
+    assert (tasks.dispatch_message.name, tasks.dispatch_low_message.name, tasks.sweep.name) == (
         "authmail.dispatch_message",
+        "authmail.dispatch_low_message",
         "authmail.sweep",
     )
 
@@ -134,3 +138,47 @@ def test_celery_never_retries_or_keeps_a_result(use_broker: UseBroker) -> None:
 def test_names_the_broker_without_connecting(use_broker: UseBroker, dead_port: int) -> None:
     use_broker(f"redis://127.0.0.1:{dead_port}/0")
     assert tasks.broker_url() == f"redis://127.0.0.1:{dead_port}/0"
+
+
+def test_a_low_message_s_task_sends_what_is_urgent_first(
+    use_broker: UseBroker, smtp_server: servers.SmtpServer
+) -> None:
+    use_broker("memory://")
+    low = outbox.submit(auth_message(to=("receipt@example.com",), priority=Priority.LOW))
+    outbox.submit(auth_message(to=("code@example.com",)))
+    tasks.dispatch_low_message(str(low.id))
+    assert [m.recipients for m in smtp_server.mails] == [
+        ["code@example.com"],
+        ["receipt@example.com"],
+    ]
+
+
+@pytest.mark.parametrize(("priority", "queue"), [("HIGH", "mine-high"), ("LOW", "mine-low")])
+def test_each_priority_goes_to_the_queue_that_the_project_routes_it_to(
+    priority: str, queue: str, use_broker: UseBroker, filesystem_broker: Broker
+) -> None:
+    app = use_broker(*filesystem_broker)
+    app.conf.task_routes = task_routes(high="mine-high", low="mine-low")
+    outbox.submit(auth_message(priority=Priority[priority]))
+    [file] = filesystem_broker.folder.iterdir()
+    assert json.loads(file.read_text())["properties"]["delivery_info"]["routing_key"] == queue
+
+
+def test_a_worker_opens_its_connection_before_the_first_mail(
+    use_broker: UseBroker, smtp_server: servers.SmtpServer, filesystem_broker: Broker
+) -> None:
+    app = use_broker(*filesystem_broker)
+    with worker(app, smtp_server):
+        deadline = time.monotonic() + 30
+        while not smtp_server.connections:
+            assert time.monotonic() < deadline, "the worker opened no connection"
+            time.sleep(0.02)
+    assert smtp_server.mails == []
+
+
+def test_a_worker_that_cannot_connect_says_so_and_goes_on(
+    use_mailer: UseMailer, dead_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    use_mailer({"host": "127.0.0.1", "port": dead_port})
+    dispatch.warm()
+    assert "email.not_warmed carrier=default" in caplog.text

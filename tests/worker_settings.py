@@ -23,3 +23,5 @@ else:
     EMAIL_HOST_PASSWORD = _OPTIONS["password"]
     EMAIL_USE_TLS = True
 AUTHMAIL_SMTP_CA_FILE = os.environ["WORKER_SMTP_CA"]
+# Of a Celery worker, and of no other process.
+AUTHMAIL_CELERY = "WORKER_BROKER_URL" in os.environ

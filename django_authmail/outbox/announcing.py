@@ -17,6 +17,9 @@ logger = logging.getLogger("django_authmail.outbox.queue")
 def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None = None) -> None:
     """Tell the state that `row` has now. `to`, an address, is logged as its hash."""
     event = {"kind": row.kind, "error_code": str(row.error_code)}
+    accepted_after = None
+    if row.accepted_at is not None and row.is_final:
+        accepted_after = (row.accepted_at - row.created_at).total_seconds()
     id, state = row.id, str(row.state)
     line = {
         "message_id": row.message_id,
@@ -30,12 +33,14 @@ def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None 
 
     def after_commit() -> None:
         log_event(logger, id=id, state=state, **event, **line)
-        message_changed.send_robust(Message, id=id, state=state, **event)
+        message_changed.send_robust(
+            Message, id=id, state=state, accepted_after=accepted_after, **event
+        )
 
     transaction.on_commit(after_commit, using=using)
 
 
 def announce_queued(row: Message, using: str) -> None:
     """Tell that `row` waits to be sent, so that a worker need not find it by itself."""
-    id = row.id
-    transaction.on_commit(lambda: message_queued.send_robust(Message, id=id), using=using)
+    about = {"id": row.id, "priority": row.priority}
+    transaction.on_commit(lambda: message_queued.send_robust(Message, **about), using=using)

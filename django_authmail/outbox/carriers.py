@@ -196,6 +196,12 @@ def close_breaker(name: str) -> bool:
     return bool(was_open)
 
 
+def is_paused(name: str) -> bool:
+    """Tell whether the carrier is paused, by itself or with all of them."""
+    stop = _cache.known(fresh=True).stop(name)
+    return stop is not None and stop.reason is Reason.PAUSED
+
+
 def statuses() -> list[Status]:
     """Return how each carrier of the project stands, those that mail leaves by first."""
     preferred = [n for n in conf.deliver_using if n in mailers.names()]

@@ -15,6 +15,7 @@ import threading
 import time
 from enum import Enum, auto
 
+from django_authmail.metrics import set_connections
 from django_authmail.outcomes import Failure
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.dialogue import Connection, open_connection
@@ -72,6 +73,12 @@ class Pool:
     def is_cold(self) -> bool:
         """Whether nothing is kept, and nobody has asked for a connection for long."""
         return not self._count and time.monotonic() - self._used_at > WARM_FOR
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many are idle, and how many are lent."""
+        with self._changed:
+            return len(self._idle), len(self._lent)
 
     def borrow(self, deadline: Deadline) -> Connection:
         """Return a connection that is ready for a message; give it back or discard it.
@@ -365,6 +372,8 @@ class _Pools:
                 except Exception:
                     # Without its keeper, every pool of the process would go cold.
                     logger.exception("email.pool_keeper_error")
+            counts = [pool.connections for pool in pools]
+            set_connections(idle=sum(i for i, _ in counts), lent=sum(n for _, n in counts))
             with self._lock:
                 # Under the lock that lends pools: none is dropped that has just been asked for.
                 self._pools = {c: pool for c, pool in self._pools.items() if not pool.is_cold}

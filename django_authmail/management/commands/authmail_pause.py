@@ -1,0 +1,24 @@
+"""Stop sending, by one mailer or by all, until `authmail_resume`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from django_authmail.management.naming import add_carrier_argument, known_carrier
+from django_authmail.outbox import carriers
+
+
+class Command(BaseCommand):
+    help = "Stop sending: mail is queued, sending now answers 503, codes expire in their time."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_carrier_argument(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = known_carrier(options["carrier"])
+        changed = carriers.pause(name)
+        was = "Paused" if changed else "Already paused"
+        self.stdout.write(f"{was}: {name or 'every mailer'}. Resume by: manage.py authmail_resume")
