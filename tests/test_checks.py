@@ -588,6 +588,15 @@ def test_e013_an_option_of_a_queue_that_does_not_exist(queue: Callable[..., None
     )
 
 
+def test_w010_a_quota_of_nobody(settings: Settings) -> None:
+    settings.AUTHMAIL_QUOTAS = {"default": {"day": 500}, "primary": {"day": 500}}
+    expect(
+        "W010",
+        "AUTHMAIL_QUOTAS has 'primary', and there is no such mailer: it limits nothing.",
+        "Mailers are 'default'.",
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "problem"),
     [

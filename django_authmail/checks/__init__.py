@@ -10,6 +10,7 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E006  a password without TLS                    W006  no beat entry for the sweep
     E007  a user without a password, or the reverse
     E008  a carrier that cannot carry queued mail
+                                                    W010  a quota of a mailer that does not exist
     E009  AUTHMAIL_CELERY without celery, or without what its broker needs
     E010  USE_TZ = False
     E011  AUTHMAIL_CELERY without a broker
@@ -34,7 +35,7 @@ from __future__ import annotations
 from django.core import checks
 
 from django_authmail.checks.accounts import check_files, check_mailers
-from django_authmail.checks.carriers import check_carriers, check_queues
+from django_authmail.checks.carriers import check_carriers, check_queues, check_quotas
 from django_authmail.checks.deploy import check_deployed_services, check_deployed_settings
 from django_authmail.checks.found import TAG
 from django_authmail.checks.kinds import check_kinds
@@ -53,6 +54,7 @@ def register() -> None:
         check_files,
         check_carriers,
         check_queues,
+        check_quotas,
         check_celery,
         check_requirements,
         check_kinds,

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_authmail import mailers
-from django_authmail.checks.found import Apps, Found, new_error, unknown_option
+from django_authmail.checks.found import Apps, Found, new_error, new_warning, unknown_option
 from django_authmail.conf import Conf, conf
 
 
@@ -28,6 +28,22 @@ def check_carriers(app_configs: Apps = None, **kwargs: Any) -> Found:
 def check_queues(app_configs: Apps = None, **kwargs: Any) -> Found:
     """Look at the options of each mailer that queues."""
     return [message for alias, given in _queues() for message in _queue(alias, given)]
+
+
+def check_quotas(app_configs: Apps = None, **kwargs: Any) -> Found:
+    """Ask whether each quota is that of a mailer."""
+    if Conf.quotas.problem():
+        return []  # E001 says so
+    names = mailers.names()
+    return [
+        new_warning(
+            "W010",
+            f"AUTHMAIL_QUOTAS has {name!r}, and there is no such mailer: it limits nothing.",
+            f"Mailers are {', '.join(map(repr, names))}.",
+        )
+        for name in conf.quotas
+        if name not in names
+    ]
 
 
 def _queues() -> Iterator[tuple[str, mailers.MailerOptions]]:
