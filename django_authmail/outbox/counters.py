@@ -8,6 +8,7 @@ clock is the database's.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -68,15 +69,14 @@ def take(*limits: Limit, amount: int = 1) -> Use:
 
     def count() -> Use:
         now = db_now(using)
+        refused: list[str] = []
         # A part of it that is refused takes the rest back.
-        savepoint = transaction.savepoint(using=using)
-        refused = [
-            limit.key for limit in ordered if not _count(limit, amounts[limit.key], now, using)
-        ]
-        if refused:
-            transaction.savepoint_rollback(savepoint, using=using)
-        else:
-            transaction.savepoint_commit(savepoint, using=using)
+        with suppress(_Refused), transaction.atomic(using=using):
+            refused += [
+                limit.key for limit in ordered if not _count(limit, amounts[limit.key], now, using)
+            ]
+            if refused:
+                raise _Refused
         keys = [limit.key for limit in ordered]
         rows = Counter.objects.using(using).in_bulk(keys)
         ends = {key: rows[key].ends_at for key in refused if key in rows}
@@ -128,6 +128,10 @@ def used(keys: Iterable[str], *, now: datetime | None = None) -> dict[str, tuple
         key__in=list(keys), ends_at__gt=now or db_now(using)
     )
     return {row.key: (row.used, row.ends_at) for row in running}
+
+
+class _Refused(Exception):
+    """Raised to roll back what the other limits have counted."""
 
 
 def _count(limit: Limit, amount: int, now: datetime, using: str) -> bool:

@@ -37,7 +37,12 @@ def primary(
 
 
 @pytest.fixture
-def dead(backup: servers.SmtpServer, use_mailers: UseMailers, dead_port: int) -> None:
+def dead(
+    smtp_server: servers.SmtpServer,
+    backup: servers.SmtpServer,
+    use_mailers: UseMailers,
+    dead_port: int,
+) -> None:
     """The first of the two carriers is one where nothing listens."""
     use_mailers(primary=backup.options | {"port": dead_port}, backup=backup.options)
 
