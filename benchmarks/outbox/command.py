@@ -45,10 +45,10 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=5,
-    mails={"ours": 2000, "django": 300, "post-office": 500, "mailer": 300},
-    waits=60,
-    costs=300,
+    rounds=3,
+    mails={"ours": 1000, "django": 300, "post-office": 300, "mailer": 200},
+    waits=40,
+    costs=200,
     old_rows=1_000_000,
 )
 QUICK = Plan(

@@ -79,6 +79,8 @@ class Child:
 
     @property
     def is_running(self) -> bool:
+        for process in self._leaving:
+            process.poll()  # or it stays a zombie, which looks alive to who reads its lock file
         return self.process is not None and self.process.poll() is None
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
