@@ -56,11 +56,11 @@ class Command(BaseCommand):
 
     def _trouble(self, error: DatabaseError) -> None:
         # It may be restarting. Missing tables, however, are not going to come back by themselves.
-        with explained_when_missing():
-            try:
+        try:
+            with explained_when_missing():
                 raise error
-            except DatabaseError as again:
-                self.stderr.write(f"The database does not answer: {again}".strip())
+        except DatabaseError as again:
+            self.stderr.write(f"The database does not answer: {again}".strip())
 
 
 def _at_least_one(text: str) -> int:
