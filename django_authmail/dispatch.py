@@ -63,8 +63,8 @@ def send_now(message: AuthMessage, *, owner: str = "site", request_id: str = "")
         except LeaseLost:
             return _lost(claim)
         except DatabaseError as error:
-            # The caller is told what the mail server said all the same. What it said is lost to
-            # the record: the row ends as any whose worker died.
+            # The caller is told what the mail server said all the same. `settle` goes on trying to
+            # record it; if it cannot, the row ends as any whose worker died.
             logger.error("email.not_recorded id=%s error=%s", claim.id, type(error).__name__)
             return queue.as_if_settled(row, settlement.result)
         if row.is_final:

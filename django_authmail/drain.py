@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 IDLE_PAUSE = 0.2
 #: Seconds until a database that does not answer is asked again.
 TROUBLE_PAUSE = 1.0
+
+#: Seconds after which the connection to the database may be replaced by a new one.
+RENEW_AFTER = 60.0
 
 
 class Drain:
@@ -53,6 +57,7 @@ class Drain:
         # How they ended; None where that cannot be told.
         self._ends: SimpleQueue[queue.End | None] = SimpleQueue()
         self._under_way = 0
+        self._renew_at = 0.0
 
     def run(self, stop: threading.Event, *, until_empty: bool = False) -> int:
         """Send until `stop` is set, or with `until_empty` until nothing is due.
@@ -103,7 +108,11 @@ class Drain:
         free = self._width - self._under_way
         if not free:
             return 0
-        close_old_connections()
+        if time.monotonic() > self._renew_at:
+            # Not each time: where CONN_MAX_AGE is 0, Django's default, each turn would connect
+            # anew. One that has broken meanwhile is replaced where it fails.
+            close_old_connections()
+            self._renew_at = time.monotonic() + RENEW_AFTER
         claims = queue.claim_due(free, priority=self._priority)
         self._under_way += len(claims)
         for claim in claims:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connection, connections
+from django.db.backends.signals import connection_created
 
 from django_authmail import outbox
 from django_authmail.drain import Drain
@@ -186,3 +187,23 @@ def test_a_mail_that_comes_after_hours_of_nothing_is_found_within_a_moment() -> 
     assert Drain(1).run(stop) == 0
     # It is to be under way within 0.3 s, whenever it comes.
     assert max(stop.pauses) <= 0.2
+
+
+def test_a_backlog_does_not_connect_to_the_database_for_each_turn(
+    smtp_server: servers.SmtpServer,
+) -> None:
+    made: list[object] = []
+
+    def count(sender: object, connection: Any, **extra: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            made.append(connection)
+
+    submit(20)
+    connection_created.connect(count)
+    try:
+        assert Drain(2).run(threading.Event(), until_empty=True) == 20
+    finally:
+        connection_created.disconnect(count)
+    # CONN_MAX_AGE is 0 here, as it is by default.
+    assert connection.settings_dict["CONN_MAX_AGE"] == 0
+    assert len(made) <= 1
