@@ -138,7 +138,8 @@ class Record:
         for recipient in self.pending:
             self._change(recipient, end.get(state, Recipient.State.UNSENT))
         row.state = self._end(state)
-        if row.state == State.UNKNOWN and row.resend_count:
+        doubtful = failure is not None and failure.reason is Reason.OUTCOME_UNKNOWN
+        if row.state == State.UNKNOWN and row.resend_count and not doubtful:
             failure = IN_DOUBT
         row.lease, row.due_at, row.settled_at = None, None, now
         # The one line that keeps the promise: what is final has no body.

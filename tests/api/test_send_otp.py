@@ -139,7 +139,7 @@ def test_an_unknown_outcome_is_not_retryable(api: Api, smtp_server: SmtpServer) 
     smtp_server.drop_after_content = 10
     response = api.post()
     message = Message.objects.get()
-    body = problem(response, 502, message.error_code)
+    body = problem(response, 502, "smtp_connection")
     assert (message.state, body["reason"]) == (State.UNKNOWN, "outcome_unknown")
     assert body["retryable"] is False
 
