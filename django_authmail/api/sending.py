@@ -32,7 +32,7 @@ from django_authmail.exceptions import (
     UnsafeHeader,
 )
 from django_authmail.guards import envelope_address
-from django_authmail.message import AuthMessage, OnUnknown
+from django_authmail.message import AuthMessage
 from django_authmail.models import State
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.base import Options
@@ -250,8 +250,6 @@ class SendRawView(SendView):
             html_body=html,
             text_body=given.get("text_body") or plaintext.text_of(html),
             **_options(given),
-            # Nobody knows what it says: a receipt that comes twice may be worse than none.
-            on_unknown=OnUnknown.HOLD,
             attachments=tuple(given.get("attachments", ())),
         )
 

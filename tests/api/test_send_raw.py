@@ -59,7 +59,7 @@ def test_sends_what_it_was_given_to_everybody_it_names(api: Api, smtp_server: Sm
     assert (file.get_filename(), file.get_content_type()) == ("영수증.pdf", "application/pdf")
     assert file.get_content() == PDF
     row = Message.objects.get()
-    assert (row.kind, row.on_unknown, row.expires_at) == ("raw", OnUnknown.HOLD, None)
+    assert (row.kind, row.on_unknown, row.expires_at) == ("raw", OnUnknown.RESEND, None)
 
 
 def test_a_text_of_the_caller_s_own_is_kept(api: Api, smtp_server: SmtpServer) -> None:
@@ -83,13 +83,23 @@ def test_some_refused_recipients_are_listed(api: Api, smtp_server: SmtpServer) -
     assert [refused["address"] for refused in body["refused"]] == ["no@example.com"]
 
 
-def test_a_mail_that_may_have_been_taken_is_not_sent_again(
+def test_a_mail_that_may_have_been_taken_is_sent_once_more(
+    api: Api, smtp_server: SmtpServer
+) -> None:
+    smtp_server.drop_after_content = 1
+    response = api.post("/send", RAW)
+    assert (response.status_code, response.json()["state"]) == (200, "accepted")
+    first, second = smtp_server.mails
+    assert first.mail["Message-ID"] == second.mail["Message-ID"] == response.json()["message_id"]
+
+
+def test_a_mail_that_may_have_been_taken_twice_is_left_alone(
     api: Api, smtp_server: SmtpServer
 ) -> None:
     smtp_server.drop_after_content = 10
     body = problem(api.post("/send", RAW), 502, "smtp_connection")
     assert body["reason"] == "outcome_unknown"
-    assert len(smtp_server.mails) == 1
+    assert len(smtp_server.mails) == 2
 
 
 def test_answers_at_once_when_asked_to_respond_async(api: Api, smtp_server: SmtpServer) -> None:
