@@ -5,7 +5,8 @@ AuthmailError
 ├── InvalidAddress        (ValueError)  an address that is none, or that SMTP cannot carry
 ├── InvalidContext        (ValueError)  a template context with an unusable value
 │   ├── MissingName       (KeyError)    a value that a notifier needs and is not given
-│   └── UnknownName       (TypeError)   a value that a notifier does not take
+│   ├── UnknownName       (TypeError)   a value that a notifier does not take
+│   └── RepeatedName      (TypeError)   a value that is given twice
 ├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
 ├── SealBroken                          a sealed body that none of the keys opens
 ├── MailerUnavailable                   no carrier may take a message now: paused, broken, spent
@@ -92,6 +93,13 @@ class UnknownName(InvalidContext, TypeError):
         near = get_close_matches(name, [*taken, *options], n=1)
         meant = f"did you mean {near[0]}?" if near else f"the mail shows {', '.join(taken)}"
         super().__init__(name, f"there is no such value; {meant}")
+
+
+class RepeatedName(InvalidContext, TypeError):
+    """Raised when a notifier is given one value twice, by two names or two ways."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "this value is given twice")
 
 
 class UnsafeLink(AuthmailError, ValueError):

@@ -152,7 +152,7 @@ class Notifier:
         return cls()
 
     @withholds_values
-    def build(self, *args: Any, **values: Any) -> AuthMessage:
+    def build(self, /, *args: Any, **values: Any) -> AuthMessage:
         """Return the mail that `send` would send, which takes the same arguments.
 
         Raises:
@@ -176,7 +176,7 @@ class Notifier:
         return self.compose(to, context, **options)
 
     @withholds_values
-    def send(self, *args: Any, **values: Any) -> SendResult | Queued:
+    def send(self, /, *args: Any, **values: Any) -> SendResult | Queued:
         """Build the mail and hand it over.
 
         The mailer decides what comes back: what became of it (`SendResult`), or that it is

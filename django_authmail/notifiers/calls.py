@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from django_authmail.exceptions import MissingName, UnknownName
+from django_authmail.exceptions import MissingName, RepeatedName, UnknownName
 from django_authmail.guards import header_address
 
 
@@ -36,7 +36,8 @@ def checked_call(
     Raises:
         MissingName: a parameter without a default is not given.
         UnknownName: a name that is no parameter and no option.
-        TypeError: more positional arguments than parameters, or one given twice.
+        RepeatedName: one is given twice.
+        TypeError: more positional arguments than parameters.
     """
     parameters = _parameters(function)
     others = {"to_email": "to"} | ({"payload": payload} if payload else {})
@@ -48,7 +49,7 @@ def checked_call(
         if name not in parameters and name not in options:
             raise UnknownName(written, list(parameters), options)
         if name in given:
-            raise TypeError(f"{name} is given twice")
+            raise RepeatedName(name)
         given[name] = value
     for name, is_needed in parameters.items():
         if is_needed and name not in given:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from django.utils.html import escape
 
-from django_authmail.exceptions import UnknownName
+from django_authmail.exceptions import InvalidContext, RepeatedName, UnknownName
 from django_authmail.guards import one_line
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers.base import Notifier, Options
@@ -76,7 +76,7 @@ class TemplateNotifier(Notifier):
 
     @withholds_values
     def send(
-        self, to: str, context: Mapping[str, Any] | None = None, **values: Any
+        self, /, to: str, context: Mapping[str, Any] | None = None, **values: Any
     ) -> SendResult | Queued:
         """Build the mail and hand it over; see `build`."""
         message = self.build(to, context, **values)
@@ -84,7 +84,7 @@ class TemplateNotifier(Notifier):
 
     @withholds_values
     def build(
-        self, to: str, context: Mapping[str, Any] | None = None, **values: Any
+        self, /, to: str, context: Mapping[str, Any] | None = None, **values: Any
     ) -> AuthMessage:
         """Return the mail without sending it.
 
@@ -92,15 +92,18 @@ class TemplateNotifier(Notifier):
         of an option, or `to` or `context`, are given in `context`.
 
         Raises:
-            MissingName, UnknownName: a value that the texts need, or do not have.
+            MissingName, UnknownName, RepeatedName: a value that the texts need, or do not have, or
+                that is given twice.
             InvalidContext: a value that does not go with its format.
             InvalidAddress, UnsafeHeader: an address that is none; a subject of several lines.
         """
         names = Options.__annotations__
         options = {name: value for name, value in values.items() if name in names}
         given = {name: value for name, value in values.items() if name not in names}
+        if not isinstance(context or {}, Mapping):
+            raise InvalidContext("context", "must be a mapping of names to values")
         if twice := given.keys() & (context or {}).keys():
-            raise TypeError(f"{min(twice)} is given twice")
+            raise RepeatedName(min(twice))
         given |= context or {}
         return self.compose(to, given, **options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
@@ -106,6 +106,8 @@ def checked_moment(value: datetime | str, field: str) -> datetime:
             raise InvalidContext(field, "is no time as in 2026-11-26T14:05:00+09:00") from None
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise InvalidContext(field, "must be a time with its offset from UTC")
+    if not MINYEAR < value.year < MAXYEAR:
+        raise InvalidContext(field, "is no time that every time zone has")
     return value
 
 

@@ -215,6 +215,10 @@ def test_a_mail_may_say_when_and_where_it_was_asked_for(api: Api, smtp_server: S
         pytest.param({"parcel": "x", "to": "a@example.com"}, ["/context/to"], id="the recipient"),
         pytest.param({"parcel": "x", "CANARY 7": 1}, ["/context"], id="a name that is none"),
         pytest.param({"parcel": "x", "at": "CANARY"}, ["/context/at"], id="a wrong time"),
+        pytest.param(
+            {"parcel": "x", "at": "9999-12-31T23:59:59-12:00"}, ["/context/at"], id="no such time"
+        ),
+        pytest.param({"parcel": "x", "self": 1}, ["/context/self"], id="a name of Python's"),
     ],
 )
 def test_says_which_value_is_wrong(
@@ -226,6 +230,17 @@ def test_says_which_value_is_wrong(
     assert [fault["pointer"] for fault in body["errors"]] == pointers
     assert "CANARY" not in response.content.decode()
     assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "pointer"),
+    [("payload", "/context/code"), ("context", "/context/context"), ("self", "/context/self")],
+)
+def test_the_names_of_our_own_methods_are_no_values(api: Api, name: str, pointer: str) -> None:
+    context = {"user_name": "", "code": CODE, name: CODE}
+    response = api.post("/send/template", {"to": TO, "template": "otp", "context": context})
+    body = problem(response, 422, "template_error")
+    assert [fault["pointer"] for fault in body["errors"]] == [pointer]
 
 
 def test_an_unknown_kind_is_told_with_the_nearest(api: Api) -> None:

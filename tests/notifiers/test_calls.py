@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from django_authmail.exceptions import InvalidAddress, MissingName, UnknownName, UnsafeHeader
+from django_authmail.exceptions import (
+    InvalidAddress,
+    MissingName,
+    RepeatedName,
+    UnknownName,
+    UnsafeHeader,
+)
 from django_authmail.message import Attachment
 from django_authmail.notifiers import MagicLinkNotifier, OTPNotifier
 
@@ -64,7 +70,7 @@ def test_an_unknown_value_is_refused_by_name(named: dict[str, Any], said: str) -
 
 
 def test_a_value_is_given_once() -> None:
-    with pytest.raises(TypeError, match="code is given twice"):
+    with pytest.raises(RepeatedName, match="^code: this value is given twice"):
         OTPNotifier().build(TO, "", "1234", payload="1234")
     with pytest.raises(TypeError, match="takes 3 positional values, not 4"):
         OTPNotifier().build(TO, "", "1234", "ko")

@@ -10,7 +10,13 @@ import pytest
 from django.template import TemplateDoesNotExist
 from pytest_django.fixtures import Settings
 
-from django_authmail.exceptions import InvalidContext, MissingName, UnknownName, UnsafeHeader
+from django_authmail.exceptions import (
+    InvalidContext,
+    MissingName,
+    RepeatedName,
+    UnknownName,
+    UnsafeHeader,
+)
 from django_authmail.notifiers import OTPNotifier, TemplateNotifier
 
 TO = "hong@example.org"
@@ -63,7 +69,7 @@ def test_a_subject_stays_one_line() -> None:
             "^names: there is no such value; did you mean name?",
         ),
         ({"name": "x", "total": 1}, UnknownName, "^total: there is no such value"),
-        ({"context": {"name": "x"}, "name": "y"}, TypeError, "name is given twice"),
+        ({"context": {"name": "x"}, "name": "y"}, RepeatedName, "^name: this value is given twice"),
     ],
 )
 def test_a_missing_or_unknown_value_fails_at_once(
