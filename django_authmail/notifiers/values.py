@@ -32,9 +32,10 @@ _INVISIBLE = re.compile(
 )
 # What mail programs turn into a link by themselves: "evil.example" in a name would be a link in
 # our mail. U+3002, U+FF0E and U+FF61 are dots to IDNA (RFC 3490 3.1), U+2024 and U+FE52 become one
-# where text is normalised (NFKC). No top-level domain is a number, so versions and IPv4 addresses
-# stay as they are.
-_LINK_DOT = re.compile("(?<=\\w)([.\u2024\u3002\ufe52\uff0e\uff61])(?=\\w)(?!\\d+(?:\\W|$))")
+# where text is normalised (NFKC). Before the dot may be anything: "i❤.ws" is a name of a host, and
+# so are words that end in a vowel sign. No top-level domain is a number, so versions and IPv4
+# addresses stay as they are.
+_LINK_DOT = re.compile("(?<=[^\\s.])([.\u2024\u3002\ufe52\uff0e\uff61])(?=\\w)(?!\\d+(?:\\W|$))")
 
 
 def clean_name(value: str, field: str = "user_name") -> str:

@@ -48,7 +48,11 @@ from django_authmail.notifiers.values import (
         pytest.param("=?utf-8?q?x?=", "= ?utf-8?q?x?=", id="no encoded word"),
         pytest.param("x" + "\u0336" * 99, "x" + "\u0336" * 3, id="no tower of marks"),
         pytest.param("ที่นี่ किं", "ที่นี่ किं", id="marks that scripts have stay"),
+        pytest.param("i❤.example/x", "i❤. example/x", id="nor behind a symbol"),
+        pytest.param("q\u0323.example", "q\u0323. example", id="nor behind a mark"),
+        pytest.param("पत्रिका.भारत", "पत्रिका. भारत", id="nor behind a vowel sign"),
         pytest.param("J. R. Smith Jr.", "J. R. Smith Jr.", id="initials stay"),
+        pytest.param("wait...", "wait...", id="an ellipsis stays"),
     ],
 )
 def test_clean_name(given_name: str, shown: str) -> None:
