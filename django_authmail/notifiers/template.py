@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from django.utils.html import escape
+from django.utils.safestring import SafeString
 
 from django_authmail.exceptions import InvalidContext, RepeatedName, UnknownName
 from django_authmail.guards import one_line
@@ -111,19 +112,32 @@ class TemplateNotifier(Notifier):
         self, values: Mapping[str, Any], surroundings: Mapping[str, Any], *, locale: str
     ) -> Rendered:
         if self._files is not None:
-            return render(self._files, {**surroundings, **values}, locale=locale)
+            for name in values:
+                # A caller's `brand` would bring its own links along.
+                if name in surroundings:
+                    raise InvalidContext(name, "every mail has this; name the value otherwise")
+            return render(self._files, {**surroundings, **_visible(values)}, locale=locale)
         parts = [part for part in (self._subject, self._html, self._text) if part is not None]
         known = list(dict.fromkeys(name for part in parts for name in part.names))
         for name in values:
             if name not in known:
                 raise UnknownName(name, known, Options.__annotations__)
-        shown = {
-            name: visible_text(value) if isinstance(value, str) else value
-            for name, value in values.items()
-        }
+        shown = _visible(values)
         html = self._html.fill(shown, escape if self._autoescape else str)
         return Rendered(
             subject=one_line(self._subject.fill(shown), "subject"),
             text_body=text_of(html) if self._text is None else self._text.fill(shown),
             html_body=html,
         )
+
+
+def _visible(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values, strings without what is invisible; markup stays markup."""
+    return {name: _shown(value) for name, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = visible_text(value)
+    return SafeString(text) if isinstance(value, SafeString) else text

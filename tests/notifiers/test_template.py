@@ -170,6 +170,24 @@ def test_a_value_is_no_template(engine: str, folder: Path) -> None:
         assert message.text_body == f"{value}\n"
 
 
+def test_a_value_of_a_file_cannot_hide_what_it_is(engine: str, folder: Path) -> None:
+    write(folder, "{{ a }}", "{{ a }}", "{{ a }}")
+    message = TemplateNotifier.from_files(**FILES).build(TO, a="cod\u202e\u200be\u0000.")
+    assert (message.subject, message.text_body) == ("code.", "code.\n")
+    assert message.html_body == "code.\n"
+
+
+@pytest.mark.parametrize("name", ["brand", "lifetime", "origin", "locale"])
+def test_no_value_takes_the_place_of_what_every_mail_has(
+    engine: str, folder: Path, name: str
+) -> None:
+    write(folder)
+    with pytest.raises(InvalidContext) as caught:
+        TemplateNotifier.from_files(**FILES).build(TO, {name: "CANARY"})
+    assert caught.value.name == name
+    assert "CANARY" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there_is_named(engine: str, folder: Path) -> None:
     write(folder)
     with pytest.raises(TemplateDoesNotExist, match="shop/nowhere.html"):
