@@ -65,7 +65,9 @@ def write(folder: Path, made: Iterable[Preview]) -> Iterator[Preview]:
         kind.samples.append(_write_sample(folder, preview))
         locales[preview.locale] = None
         yield preview
-    (folder / "index.html").write_text(_index(list(kinds.values()), list(locales)))
+    (folder / "index.html").write_text(
+        _index(list(kinds.values()), list(locales)), encoding="utf-8"
+    )
 
 
 def _write_sample(folder: Path, preview: Preview) -> SafeString:
@@ -73,7 +75,9 @@ def _write_sample(folder: Path, preview: Preview) -> SafeString:
         return _render("sample.html", preview=preview)
     files = {"light": "desktop", "dark": "dark", "text": "text"}
     for suffix, view in files.items():
-        (folder / f"{preview.name}.{suffix}.html").write_text(page_of(preview.message, view))
+        (folder / f"{preview.name}.{suffix}.html").write_text(
+            page_of(preview.message, view), encoding="utf-8"
+        )
     (folder / f"{preview.name}.eml").write_bytes(preview.message.as_bytes())
     sources = {"desktop": "light", "phone": "light", "dark": "dark", "text": "text"}
     frames = [
@@ -94,7 +98,7 @@ def _index(kinds: list[Kind], locales: list[str]) -> str:
         language=language,
         title=_("Mails of %(name)s") % {"name": brand.name},
         summary=_summary(kinds),
-        css=(_PACKAGE / "static" / "authmail" / "previews.css").read_text(),
+        css=(_PACKAGE / "static" / "authmail" / "previews.css").read_text(encoding="utf-8"),
         kinds=kinds,
         locales=locales,
     )

@@ -56,10 +56,14 @@ def previews(
     """
     for kind in kinds or registry.kinds():
         notifier = registry.get(kind)
-        samples = {locale: _samples(notifier, locale) for locale in (*locales, _ORIGINAL)}
+        try:
+            samples = {locale: _samples(notifier, locale) for locale in (*locales, _ORIGINAL)}
+        except Exception as error:  # whatever a project's own kind raises, as in `_build`
+            yield from (_alone(kind, locale, _not_made(error)) for locale in locales)
+            continue
         names = list(samples[_ORIGINAL])
         if not names:
-            yield from (_missing(kind, locale) for locale in locales)
+            yield from (_alone(kind, locale, _no_sample()) for locale in locales)
         for number, name in enumerate(names, start=1):
             original = _build(notifier, samples[_ORIGINAL][name], _ORIGINAL)
             for locale in locales:
@@ -107,15 +111,22 @@ def _build(
         return notifier.for_samples().build(SAMPLE_RECIPIENT, **values, locale=locale)
     except Exception as error:
         # A project's own kind may raise whatever it likes; the page shows that, and the others.
-        return Finding(Level.ERROR, "not_made", f"{type(error).__name__}: {error}")
+        return _not_made(error)
 
 
-def _missing(kind: str, locale: str) -> Preview:
-    finding = Finding(
+def _not_made(error: Exception) -> Finding:
+    return Finding(Level.ERROR, "not_made", f"{type(error).__name__}: {error}")
+
+
+def _no_sample() -> Finding:
+    return Finding(
         Level.WARNING,
         "no_sample",
         _("The kind has no sample values; give it a class method `samples`."),
     )
+
+
+def _alone(kind: str, locale: str, finding: Finding) -> Preview:
     return Preview(kind=kind, sample="", number=0, locale=locale, message=None, findings=(finding,))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django_authmail.message import AuthMessage
+from dataclasses import replace
+
+from django_authmail.message import Attachment, AuthMessage
 from django_authmail.previews.frames import Scheme, html_page, text_page
 
 MAIL = AuthMessage(
@@ -29,6 +31,16 @@ def test_the_question_for_the_scheme_is_answered_in_the_mail() -> None:
     )
     assert "color-scheme: light;" in html_page(MAIL, Scheme.LIGHT)
     assert "@media (max-width: 0) { p { color: #fff } }" in html_page(MAIL, Scheme.LIGHT)
+
+
+def test_the_pictures_of_a_mail_are_in_the_page() -> None:
+    message = replace(
+        MAIL,
+        html_body='<img src="cid:logo" alt="Shop"><img src="cid:other" alt="">',
+        attachments=(Attachment("logo.png", b"PNG", "image/png", content_id="logo"),),
+    )
+    page = html_page(message, Scheme.LIGHT)
+    assert page == '<img src="data:image/png;base64,UE5H" alt="Shop"><img src="cid:other" alt="">'
 
 
 def test_the_text_part_is_shown_as_it_is() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -149,6 +152,34 @@ def test_a_kind_that_cannot_be_made_does_not_stop_the_others(
     )
     assert "otp.1.ko" in run.out
     assert run.error == "errors: 2, warnings: 0"
+
+
+def test_a_kind_whose_samples_fail_does_not_stop_the_others(
+    parcel: Parcel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def samples(locale: str) -> Mapping[str, Mapping[str, Any]]:
+        raise KeyError(locale)
+
+    monkeypatch.setattr(_ParcelNotifier, "samples", samples)
+    run = Run(tmp_path / "out", "--kind", parcel.kind, "--kind", "otp")
+    assert "error not_made: KeyError: 'en'" in run.out
+    assert "otp.1.ko" in run.out
+    assert run.error == "errors: 2, warnings: 0"
+
+
+def test_files_are_utf_8_whatever_the_machine_prefers(tmp_path: Path) -> None:
+    code = (
+        "import django; django.setup(); from pathlib import Path;"
+        "from django_authmail.previews import previews;"
+        "from django_authmail.previews.gallery import write;"
+        f"print(len(list(write(Path({str(tmp_path)!r}), previews(['otp'])))))"
+    )
+    environment = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "홍길동" in (tmp_path / "otp.1.ko.light.html").read_text(encoding="utf-8")
 
 
 def test_warnings_count_where_asked_for(
