@@ -208,6 +208,10 @@ class Record:
 
     def _change(self, recipient: Recipient, state: Recipient.State) -> None:
         recipient.state = state
+        if state == Recipient.State.ACCEPTED:
+            # What went wrong before is in the attempts.
+            recipient.error_code = recipient.reason = ""
+            _set_reply(recipient, None)
         if recipient not in self.changed:
             self.changed.append(recipient)
 

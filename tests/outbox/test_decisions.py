@@ -13,7 +13,7 @@ from django_authmail.models import Attempt, Message, Recipient
 from django_authmail.outbox import queue
 from django_authmail.outbox.lease import Claim
 from tests.outbox.factories import CODE
-from tests.outbox.test_queue import UNKNOWN, accepted, end_lease, failed, row_of, submitted
+from tests.outbox.test_queue import LATER, UNKNOWN, accepted, end_lease, failed, row_of, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +86,22 @@ def test_it_was_delivered() -> None:
     assert (row.state, row.sealed, row.error_code) == ("accepted", None, "")
     # When it was taken, if it was: not when somebody looked.
     assert row.accepted_at == claim.started_at
-    assert [r.state for r in Recipient.objects.all()] == ["accepted"]
+    recipient = Recipient.objects.get()
+    assert (recipient.state, recipient.error_code, recipient.reason) == ("accepted", "", "")
+
+
+def test_what_was_said_before_the_doubt_is_no_answer_of_acceptance() -> None:
+    claim = submitted(on_unknown=OnUnknown.HOLD)
+    queue.settle(claim, failed(claim, LATER), carrier="default")
+    Message.objects.update(due_at=db_now("default"))
+    again = queue.claim(claim.id)
+    assert again is not None
+    end_lease(again)  # its worker dies
+    assert queue.claim_due(10) == []
+    queue.decide(claim.id, queue.Decision.DELIVERED, by="user:1")
+    recipient = Recipient.objects.get()
+    assert (recipient.state, recipient.reason) == ("accepted", "")
+    assert (recipient.reply_code, recipient.reply_text) == (None, "")
 
 
 def test_giving_up() -> None:

@@ -407,3 +407,16 @@ def test_one_log_line_for_each_change_and_no_address_in_it(
     assert [r.levelname for r in caplog.records] == ["INFO", "WARNING"]
     for secret in ("hong@", CODE, "Your code"):
         assert not any(secret in line for line in lines)
+
+
+@pytest.mark.parametrize("earlier", [LATER, UNKNOWN], ids=["a deferral", "a doubt"])
+def test_who_is_accepted_in_the_end_keeps_nothing_of_what_went_before(earlier: Failure) -> None:
+    claim = submitted()
+    queue.settle(claim, failed(claim, earlier), carrier="default")
+    Message.objects.update(due_at=db_now("default"))
+    again = queue.claim(claim.id)
+    assert again is not None
+    assert queue.settle(again, accepted(again), carrier="default").state == "accepted"
+    recipient = Recipient.objects.get()
+    assert (recipient.state, recipient.error_code, recipient.reason) == ("accepted", "", "")
+    assert (recipient.reply_code, recipient.reply_text) == (250, "Ok: queued as 4XYZ")
