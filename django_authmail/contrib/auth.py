@@ -41,10 +41,11 @@ class PasswordResetForm(forms.PasswordResetForm):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Send a link to each user with the address.
 
-        Raises NoLinkBaseURL without AUTHMAIL_LINK_BASE_URL.
+        Raises NoLinkBaseURL without AUTHMAIL_LINK_BASE_URL, NoReverseMatch without the URL.
         """
         # Asked before anybody is looked up: what is missing fails for every address alike.
         _ = ResetLinkNotifier().base_url
+        self._page(uid="x", token="x-x")  # noqa: S106 - of nobody
         super().save(*args, **kwargs)
 
     @sensitive_variables()
@@ -57,9 +58,7 @@ class PasswordResetForm(forms.PasswordResetForm):
         to_email: str,
         html_email_template_name: str | None = None,
     ) -> None:
-        url = reverse(
-            self.confirm_url_name, kwargs={"uidb64": context["uid"], "token": context["token"]}
-        )
+        url = self._page(uid=context["uid"], token=context["token"])
         send_unseen(
             ResetLinkNotifier(),
             to_email,
@@ -69,6 +68,9 @@ class PasswordResetForm(forms.PasswordResetForm):
             at=timezone.now(),
             using=self.using,
         )
+
+    def _page(self, *, uid: str, token: str) -> str:
+        return reverse(self.confirm_url_name, kwargs={"uidb64": uid, "token": token})
 
 
 class PasswordResetView(views.PasswordResetView):

@@ -10,10 +10,10 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordResetConfirmView, PasswordResetDoneView
 from django.test import Client
-from django.urls import path
+from django.urls import NoReverseMatch, path
 from pytest_django.fixtures import Settings
 
-from django_authmail.contrib.auth import PasswordResetView
+from django_authmail.contrib.auth import PasswordResetForm, PasswordResetView
 from django_authmail.exceptions import NoLinkBaseURL
 from tests.conftest import UseMailer
 from tests.smtp_server import SmtpServer
@@ -128,4 +128,14 @@ def test_a_project_without_a_base_url_fails_for_every_address(
 ) -> None:
     del settings.AUTHMAIL_LINK_BASE_URL
     with pytest.raises(NoLinkBaseURL, match="AUTHMAIL_LINK_BASE_URL"):
+        ask(email)
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("email", [TO, "nobody@example.com"])
+def test_a_project_without_the_page_of_the_link_fails_for_every_address(
+    monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    monkeypatch.setattr(PasswordResetForm, "confirm_url_name", "no_such_page")
+    with pytest.raises(NoReverseMatch, match="no_such_page"):
         ask(email)
