@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -23,8 +24,8 @@ _KINDS: dict[str, type[Notifier]] = {}
 def register(notifier: N) -> N:
     """Make a notifier class known under its `kind`; use it as a decorator.
 
-    Registering the same class again (a module imported under two names while reloading) replaces
-    it.
+    Registering the same class again (its module is reloaded, or imported by another name too)
+    replaces it.
 
     Raises:
         ValueError: `kind` is no name of a kind, or another class has it.
@@ -35,7 +36,7 @@ def register(notifier: N) -> N:
             f"'parcel-sent', not {notifier.kind!r}"
         )
     known = _KINDS.get(notifier.kind)
-    if known is not None and known.__qualname__ != notifier.__qualname__:
+    if known is not None and not _is_same(known, notifier):
         raise ValueError(
             f"the kind {notifier.kind!r} is taken by {known.__module__}.{known.__qualname__}; "
             "give this notifier another `kind`"
@@ -75,6 +76,16 @@ def configured(path: str) -> type[Notifier]:
         return register(found)
     except ValueError as error:
         raise ImproperlyConfigured(f"AUTHMAIL_NOTIFIERS: {error}") from None
+
+
+def _is_same(one: type[Notifier], other: type[Notifier]) -> bool:
+    if one.__qualname__ != other.__qualname__:
+        return False
+    return one.__module__ == other.__module__ or None is not _file(one) == _file(other)
+
+
+def _file(notifier: type[Notifier]) -> str | None:
+    return getattr(sys.modules.get(notifier.__module__), "__file__", None)
 
 
 def _all() -> dict[str, type[Notifier]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 
 from django_authmail import notifiers
 from django_authmail.message import AuthMessage
-from django_authmail.notifiers import Notifier, OTPNotifier
+from django_authmail.notifiers import Notifier, OTPNotifier, registry
 
 
 def test_the_public_names_are_these() -> None:
@@ -46,6 +50,33 @@ def test_a_name_is_taken_once() -> None:
         notifiers.register(Impostor)
     assert notifiers.get("otp") is OTPNotifier
     assert notifiers.register(OTPNotifier) is OTPNotifier
+
+
+def test_a_class_of_the_same_name_elsewhere_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        "from django_authmail.notifiers import Notifier, register\n\n"
+        "@register\nclass ParcelNotifier(Notifier):\n    kind = 'parcel-twice'\n"
+    )
+    for name in ("parcels_here", "parcels_there"):
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
+    here = importlib.import_module("parcels_here")
+    assert notifiers.get("parcel-twice") is here.ParcelNotifier
+    with pytest.raises(ValueError, match=r"is taken by parcels_here\.ParcelNotifier"):
+        importlib.import_module("parcels_there")
+    # One that is loaded again, or by another name, replaces itself.
+    old = here.ParcelNotifier
+    assert importlib.reload(here).ParcelNotifier is notifiers.get("parcel-twice") is not old
+    spec = importlib.util.spec_from_file_location("shop.parcels_here", here.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "shop.parcels_here", again)
+    spec.loader.exec_module(again)
+    assert notifiers.get("parcel-twice") is again.ParcelNotifier
 
 
 @pytest.mark.parametrize("kind", ["", "Otp", "otp_code", "otp/../x", "otp code", "-otp", "otp-"])
