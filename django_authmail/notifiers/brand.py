@@ -78,16 +78,22 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@lru_cache(maxsize=8)
 def _logo(path: str) -> Attachment | None:
     try:
-        content = Path(path).read_bytes()
+        return _read_logo(path)
     except OSError as error:
         # A missing picture stops no login; `manage.py check` says the same, as an error.
         logger.error("AUTHMAIL_BRAND['logo'] cannot be read, mails go without: %s", error)
         return None
+
+
+# A failure is not cached: what is mended is shown at once.
+@lru_cache(maxsize=8)
+def _read_logo(path: str) -> Attachment:
     suffix = path.rpartition(".")[2].lower()
-    return Attachment(f"logo.{suffix}", content, _LOGO_TYPES[suffix], content_id="logo")
+    return Attachment(
+        f"logo.{suffix}", Path(path).read_bytes(), _LOGO_TYPES[suffix], content_id="logo"
+    )
 
 
 def _in(locale: str, text: str | Mapping[str, str]) -> str:

@@ -132,6 +132,15 @@ def test_a_logo_that_is_gone_stops_no_mail(
     assert "AUTHMAIL_BRAND['logo'] cannot be read" in caplog.text
 
 
+def test_a_logo_that_comes_back_is_shown_again(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "late.gif"
+    settings.AUTHMAIL_BRAND = {"name": "한빛", "logo": path}
+    assert OTPNotifier().build(TO, "", "1234").attachments == ()
+    path.write_bytes(PIXEL)
+    [shown] = OTPNotifier().build(TO, "", "1234").attachments
+    assert shown.content == PIXEL
+
+
 def test_templates_that_show_no_logo_carry_none(
     logo: Path, settings: Settings, tmp_path: Path
 ) -> None:
