@@ -31,7 +31,7 @@ class TemplateNotifier(Notifier):
 
     Values are escaped in HTML, unless `autoescape` is False; without `text_template`, a text part
     is made from the HTML. A value that is not given, or is not used, is an error. `from_files`
-    takes template files instead.
+    takes template files instead; there, only a missing value is.
     """
 
     kind: ClassVar[str] = "template"
@@ -67,7 +67,9 @@ class TemplateNotifier(Notifier):
         """Return a notifier of three templates, by the names that the project's engines find.
 
         Django's engine or Jinja2, whichever has them. They may extend `authmail/base.html` and
-        `authmail/base.txt`. Without `text`, a text part is made from the HTML.
+        `authmail/base.txt`. Without `text`, a text part is made from the HTML. A name that they
+        ask for and that is not given is an error, as with strings. One that is given and not asked
+        for passes: what a template with conditions, loops and includes uses, nobody can tell.
         """
         if not text and not html:
             raise ValueError("from_files takes text, html, or both")

@@ -162,6 +162,12 @@ def test_a_name_that_is_not_given_fails_at_once(
     assert "CANARY" not in str(caught.value)
 
 
+def test_a_value_that_files_do_not_use_passes(engine: str, folder: Path) -> None:
+    write(folder, html="{% if vip %}{{ gift }}{% endif %}<p>Text</p>")
+    message = TemplateNotifier.from_files(**FILES).build(TO, vip=False, gift="x", other="y")
+    assert message.html_body == "<p>Text</p>\n"
+
+
 def test_a_value_is_no_template(engine: str, folder: Path) -> None:
     write(folder, "{{ a }}", "{{ a }}", "{{ a }}")
     for value in ("{{ 7 * 7 }}", "{% debug %}", "{# x #}"):
