@@ -87,8 +87,10 @@ class ByMailer:
         return self.deliver_message(message)
 
 
-#: Counts a message against limits, or raises; what it returns takes the count back.
-Admission = Callable[[AuthMessage], Callable[[], None]]
+#: What became of a message: its outcome, or what the mailer raised.
+Ending = SendResult | Queued | Exception
+#: Counts a message against limits, or raises; what it returns is told how it ended.
+Admission = Callable[[AuthMessage], Callable[[Ending], None]]
 
 _admissions: list[Admission] = []
 
@@ -115,11 +117,15 @@ def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendRe
         return mailer.deliver_message(message)  # a sender, which is nobody's mailer
     if isinstance(mailer, locmem.EmailBackend):
         return _hand_over(message, mailer)  # a test's: it fills no inbox
-    take_back = [admission(message) for admission in _admissions]
-    result = _hand_over(message, mailer)
-    if isinstance(result, SendResult) and not (result.sent or result.unknown):
-        for undo in take_back:
-            undo()
+    admitted = [admission(message) for admission in _admissions]
+    try:
+        result = _hand_over(message, mailer)
+    except Exception as error:
+        for tell in admitted:
+            tell(error)
+        raise
+    for tell in admitted:
+        tell(result)
     return result
 
 

@@ -14,8 +14,11 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
 from django_authmail.message import AuthMessage
+from django_authmail.notifiers.delivery import Ending
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
+from django_authmail.outcomes import SendResult
+from django_authmail.smtp.errors import is_surely_not_sent
 
 
 def admit(message: AuthMessage) -> Use | None:
@@ -39,10 +42,21 @@ def admit(message: AuthMessage) -> Use | None:
     return use
 
 
-def admit_for_notifier(message: AuthMessage) -> Callable[[], None]:
-    """Do the same for a notifier; what is returned gives the use back."""
+def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
+    """Do the same for a notifier; what is returned gives the use back where nothing was sent."""
     use = admit(message)
-    return lambda: counters.give_back(use) if use is not None else None
+
+    def ended(ending: Ending) -> None:
+        if use is not None and _is_not_sent(ending):
+            counters.give_back(use)
+
+    return ended
+
+
+def _is_not_sent(ending: Ending) -> bool:
+    if isinstance(ending, Exception):
+        return is_surely_not_sent(ending)
+    return isinstance(ending, SendResult) and not (ending.sent or ending.unknown)
 
 
 def _limits(kind: str, mailbox: str) -> Iterator[Limit]:

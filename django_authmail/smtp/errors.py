@@ -14,6 +14,16 @@ from django_authmail.exceptions import AuthmailError
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Refusal, Reply, Retry, SendResult
 from django_authmail.smtp.replies import Stage, classify
 
+# No connection, or a server that said no.
+_NOT_SENT = (
+    ConnectionRefusedError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+    smtplib.SMTPNotSupportedError,
+    smtplib.SMTPRecipientsRefused,
+    smtplib.SMTPResponseException,
+)
+
 
 class SmtpFailure(AuthmailError):
     """Raised inside the SMTP core when a hand-over ends; becomes a `SendResult` at its edge."""
@@ -159,6 +169,14 @@ def failure_of(error: BaseException, *, unexpected: Retry = Retry.NEVER) -> Fail
                 # Only the class: the text of a foreign error may hold an address or the content.
                 detail=type(error).__name__,
             )
+
+
+def is_surely_not_sent(error: BaseException) -> bool:
+    """Say whether a mailer that raised `error` handed over nothing; in doubt, it did.
+
+    A connection that breaks, a time-out and what no table has may come after the content.
+    """
+    return isinstance(error, _NOT_SENT)
 
 
 def refusals_of(error: BaseException) -> tuple[Refusal, ...]:

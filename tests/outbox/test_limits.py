@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import smtplib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,7 +19,9 @@ from django_authmail.exceptions import RecipientCooldown
 from django_authmail.models import Counter, Message
 from django_authmail.outbox import limits
 from django_authmail.smtp import EmailBackend
-from tests.conftest import OUR_BACKEND
+from example_project.certificates import ServerCertificate
+from tests import smtp_server as servers
+from tests.conftest import OUR_BACKEND, UseMailer
 from tests.outbox.factories import auth_message
 from tests.smtp_server import SmtpServer
 
@@ -198,3 +201,44 @@ def test_a_sender_of_the_callers_own_needs_no_database(smtp_server: SmtpServer) 
     for _ in range(9):
         OTPNotifier(sender).send(HONG, user_name="", code="482901")
     assert not Counter.objects.exists()
+
+
+DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+def fail_by_another_mailer(times: int, expected: type[Exception]) -> None:
+    for _ in range(times):
+        with pytest.raises(expected):
+            send_codes(1)
+
+
+def test_a_server_that_does_not_answer_another_mailer_counts_for_nothing(
+    use_mailer: UseMailer, dead_port: int
+) -> None:
+    use_mailer({"host": "127.0.0.1", "port": dead_port}, DJANGO_SMTP)
+    fail_by_another_mailer(9, ConnectionRefusedError)
+    assert granted([HONG] * 9) == 5
+
+
+def test_a_refusal_of_another_mailer_counts_for_nothing(
+    certificate: ServerCertificate, use_mailer: UseMailer
+) -> None:
+    with servers.running(certificate, starttls=False, auth=False) as server:
+        server.refuse[HONG] = "451 4.3.0 busy"
+        use_mailer({"host": server.host, "port": server.port}, DJANGO_SMTP)
+        fail_by_another_mailer(9, smtplib.SMTPRecipientsRefused)
+        server.refuse.clear()
+        server.refuse_content = "554 5.7.1 no"
+        fail_by_another_mailer(9, smtplib.SMTPDataError)
+    assert granted([HONG] * 9) == 5
+
+
+def test_a_doubt_of_another_mailer_counts(
+    certificate: ServerCertificate, use_mailer: UseMailer
+) -> None:
+    with servers.running(certificate, starttls=False, auth=False) as server:
+        server.drop_after_content = 9
+        use_mailer({"host": server.host, "port": server.port}, DJANGO_SMTP)
+        fail_by_another_mailer(5, smtplib.SMTPServerDisconnected)
+        fail_by_another_mailer(1, RecipientCooldown)
+        assert len(server.mails) == 5
