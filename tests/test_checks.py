@@ -1049,3 +1049,13 @@ def test_w020_a_link_path_of_a_kind_that_is_none(settings: Settings) -> None:
         "AUTHMAIL_LINK_PATHS has a path for 'magic-links', and there is no such kind.",
         "Did you mean 'magic-link'?",
     )
+
+
+def test_w021_a_token_in_the_path_of_a_kind_that_has_none(settings: Settings) -> None:
+    settings.AUTHMAIL_LINK_PATHS = {"magic-link": "/login/{token}", "welcome": "/start/{token}"}
+    expect(
+        "W021",
+        "AUTHMAIL_LINK_PATHS has {token} in the path for 'welcome', and these mails have no token: "
+        "they go without a link.",
+        "Name a page that needs no token, such as '/start'.",
+    )

@@ -20,6 +20,7 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E015  a mailer that queues, with an option that cannot be used, or without what it needs
     E020  an entry of AUTHMAIL_NOTIFIERS that is no notifier
                                                     W020  a link path for a kind that is none
+                                                    W021  {token} in the path of one without it
 
 With --deploy:
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.conf import Conf, conf
-from django_authmail.notifiers import registry
+from django_authmail.notifiers import Notifier, registry
 
 
 def check_kinds(app_configs: Apps = None, **kwargs: Any) -> Found:
-    """Load each entry of AUTHMAIL_NOTIFIERS, and look for the kinds of AUTHMAIL_LINK_PATHS."""
+    """Load each entry of AUTHMAIL_NOTIFIERS, and look at AUTHMAIL_LINK_PATHS."""
     if Conf.notifiers.problem() or Conf.link_paths.problem():
         return []  # said already
     found: Found = []
@@ -32,4 +33,15 @@ def check_kinds(app_configs: Apps = None, **kwargs: Any) -> Found:
             hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(kinds)}."
             problem = f"AUTHMAIL_LINK_PATHS has a path for {kind!r}, and there is no such kind."
             found.append(new_warning("W020", problem, hint))
+        elif "{token}" in conf.link_paths[kind] and not _takes_token(registry.get(kind)):
+            problem = (
+                f"AUTHMAIL_LINK_PATHS has {{token}} in the path for {kind!r}, and these mails have "
+                "no token: they go without a link."
+            )
+            hint = "Name a page that needs no token, such as '/start'."
+            found.append(new_warning("W021", problem, hint))
     return found
+
+
+def _takes_token(notifier: type[Notifier]) -> bool:
+    return "token" in signature(notifier.send).parameters

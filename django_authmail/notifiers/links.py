@@ -67,9 +67,13 @@ class LinkNotifier(Notifier):
 
     @property
     def page(self) -> str:
-        """The page of this kind, without a token; empty where the project names none."""
+        """The page of this kind, without a token; empty where the project names none.
+
+        A path with `{token}` in it names none.
+        """
         base_url = self._base_url or conf.link_base_url
-        return base_url + self.path if base_url and self.path else ""
+        path = self.path
+        return base_url + path if base_url and path and "{token}" not in path else ""
 
     @classmethod
     def for_samples(cls) -> Self:

@@ -26,3 +26,11 @@ def test_a_welcome_leads_to_the_page_of_the_project(settings: Settings) -> None:
     message = WelcomeNotifier().build("hong@example.org", user_name="", locale="en")
     assert "Get started:\n\nhttps://app.example.com/start\n" in message.text_body
     assert 'href="https://app.example.com/start"' in message.html_body
+
+
+def test_a_path_with_the_place_of_a_token_makes_no_button(settings: Settings) -> None:
+    settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
+    settings.AUTHMAIL_LINK_PATHS = {"welcome": "/start/{token}"}
+    message = WelcomeNotifier().build("hong@example.org", user_name="", locale="en")
+    assert "<a " not in message.html_body
+    assert "{token}" not in message.text_body
