@@ -23,11 +23,17 @@ from django_authmail.notifiers.samples import (
     in_locale,
     sample_name,
 )
-from django_authmail.notifiers.values import checked_moment, clean_name, moment_in_words
+from django_authmail.notifiers.values import (
+    checked_moment,
+    clean_name,
+    clean_number,
+    moment_in_words,
+)
 from django_authmail.secret import Secret
 
 #: A mail with more would be clipped by Gmail at some point; the receipt's page has the rest.
 MAX_ITEMS = 50
+MAX_QUANTITY = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +101,19 @@ class PaymentReceiptNotifier(LinkNotifier):
         """Send a receipt of `amount`, with a link to it if there is a `token`.
 
         Amounts are neither rounded nor summed up: what is given is shown. `paid_at` as text is ISO
-        8601 with its offset. At most 50 items.
+        8601 with its offset. At most 50 items, of 999,999 each. An order number keeps its dots,
+        unless it could be read as a host name.
         """
+        number = clean_number(order, "order")
         paid = moment_in_words(checked_moment(paid_at, "paid_at")) if paid_at else ""
         facts = (
-            (pgettext("email", "Order"), clean_name(order, "order")),
+            (pgettext("email", "Order"), number),
             (pgettext("email", "Paid at"), paid),
             (pgettext("email", "Paid by"), clean_name(method, "method")),
         )
         return PaymentReceiptContext(
             user_name=clean_name(user_name),
-            order=clean_name(order, "order"),
+            order=number,
             amount=checked_amount(amount, currency),
             currency=currency,
             items=_checked_items(items, currency),
@@ -148,8 +156,8 @@ def _checked_item(given: LineItem | Mapping[str, Any], currency: str) -> LineIte
         item = given if isinstance(given, LineItem) else LineItem(**given)
     except TypeError:
         raise InvalidContext("items", "has a line that is not name, amount, quantity") from None
-    if not isinstance(item.quantity, int) or item.quantity < 1:
-        raise InvalidContext("items", "has a quantity that is no whole number from 1")
+    if not isinstance(item.quantity, int) or not 1 <= item.quantity <= MAX_QUANTITY:
+        raise InvalidContext("items", f"has a quantity that is not 1 to {MAX_QUANTITY:,}")
     return LineItem(
         name=clean_name(item.name, "items"),
         amount=checked_amount(item.amount, currency, "items"),

@@ -37,6 +37,11 @@ _INVISIBLE = re.compile(
 # addresses stay as they are.
 _LINK_DOT = re.compile("(?<=[^\\s.])([.\u2024\u3002\ufe52\uff0e\uff61])(?=\\w)(?!\\d+(?:\\W|$))")
 
+# No top-level domain has a digit, save xn--…; what begins with `www.` is a link to some programs.
+_DOTTED_NUMBER = re.compile(
+    r"(?i:(?!.*www\.))[A-Za-z0-9_#/-]+(?:\.(?=[A-Za-z]*[0-9])[A-Za-z0-9_#/-]+)+"
+)
+
 
 def clean_name(value: str, field: str = "user_name") -> str:
     """Return what a person typed as it may stand in a mail: visible characters on one line, NFC.
@@ -55,6 +60,18 @@ def clean_name(value: str, field: str = "user_name") -> str:
     # A subject with an encoded word (RFC 2047) would be refused, and the mail with it.
     name = _LINK_DOT.sub(r"\1 ", name).replace("://", ": //").replace("=?", "= ?")
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1].rstrip() + "…"
+
+
+def clean_number(value: str, field: str) -> str:
+    """Return the number of an order or the like, as `clean_name` does, but with the dots it has.
+
+    A dot with letters alone behind it is followed by a space there too: that could be a host.
+    Raises InvalidContext where nothing is left.
+    """
+    name = clean_name(value, field)
+    if not name:
+        raise InvalidContext(field, "must not be empty")
+    return value if len(value) <= MAX_NAME and _DOTTED_NUMBER.fullmatch(value) else name
 
 
 def visible_text(value: str) -> str:

@@ -84,9 +84,12 @@ def test_a_receipt_is_held_in_doubt_and_lets_codes_pass() -> None:
         ({"paid_at": "yesterday"}, "paid_at"),
         ({"paid_at": datetime(2026, 11, 26)}, "paid_at"),
         ({"order": 42}, "order"),
+        ({"order": ""}, "order"),
+        ({"order": " \u200b"}, "order"),
         ({"items": [{"name": "x"}]}, "items"),
         ({"items": [{"name": "x", "amount": 1, "colour": "red"}]}, "items"),
         ({"items": [LineItem("x", 1, quantity=0)]}, "items"),
+        ({"items": [LineItem("x", 1, quantity=1_000_000)]}, "items"),
         ({"items": [LineItem("x", 0.5)]}, "items"),  # type: ignore[arg-type] # also wrong ones
         ({"items": [LineItem("x", 1)] * 51}, "items"),
     ],
@@ -95,3 +98,9 @@ def test_a_receipt_refuses_what_it_cannot_show(values: dict[str, Any], name: str
     with pytest.raises(InvalidContext) as caught:
         build(**values)
     assert caught.value.name == name
+
+
+def test_an_order_number_stays_as_it_is() -> None:
+    message = build(order="ORD.A12", items=[LineItem("x", 1, quantity=999_999)])
+    assert message.subject == "결제 영수증 (주문번호 ORD.A12)"
+    assert "주문번호: ORD.A12\n" in message.text_body

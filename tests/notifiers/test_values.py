@@ -17,6 +17,7 @@ from django_authmail.notifiers.values import (
     checked_code,
     checked_lifetime,
     clean_name,
+    clean_number,
     lifetime_in_words,
 )
 
@@ -69,6 +70,37 @@ def test_a_long_name_is_cut_and_says_so() -> None:
 def test_a_name_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidContext, match="user_name: must be a string, not NoneType"):
         clean_name(None)  # type: ignore[arg-type] # what untyped callers do
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        pytest.param("2026-0042", "2026-0042", id="without a dot"),
+        pytest.param("ORD.A12", "ORD.A12", id="a digit behind the dot"),
+        pytest.param("A1.B2.3C/7_x#9", "A1.B2.3C/7_x#9", id="behind each"),
+        pytest.param("홍\u200b 1.5", "홍 1.5", id="as a name"),
+        # No top-level domain has a digit, apart from those that begin with xn--.
+        pytest.param("A12.ORD", "A12. ORD", id="letters behind the dot"),
+        pytest.param("evil.example", "evil. example", id="a host"),
+        pytest.param("evil.com/A12", "evil. com/A12", id="a host and a path"),
+        pytest.param("evil.com-12", "evil. com-12", id="a host and a hyphen"),
+        pytest.param("evil.com_12", "evil. com_12", id="a host and an underscore"),
+        pytest.param("ORD.A12.com", "ORD. A12. com", id="a host in the end"),
+        pytest.param("A1.B2/evil.com", "A1. B2/evil. com", id="a host in a path"),
+        pytest.param("evil.xn--p1ai", "evil. xn--p1ai", id="a top-level domain of IDNA"),
+        pytest.param("www.evil1", "www. evil1", id="what only begins as a host"),
+        pytest.param("a/WWW.e1", "a/WWW. e1", id="anywhere"),
+        pytest.param("a@b.c1", "a@b. c1", id="an address"),
+        pytest.param("https://b.c1", "https: //b. c1", id="a link"),
+        pytest.param("가.나1", "가. 나1", id="other letters"),
+    ],
+)
+def test_clean_number(number: str, shown: str) -> None:
+    assert clean_number(number, "order") == shown
+
+
+def test_a_long_number_is_cut_as_a_name_is() -> None:
+    assert clean_number("A.1" * 50, "order") == clean_name("A.1" * 50)
 
 
 @given(st.text())
