@@ -6,8 +6,11 @@ import os
 from typing import Any
 
 from example_project.environment import Environment
+from example_project.metrics import VARIABLE, share_metrics
 
 _env = Environment.load()
+# Workers find it in their environment, and so does `child_exit`.
+share_metrics(_env)
 _host = _env.text("HOST", "127.0.0.1")
 _port = _env.integer("PORT", 8000, least=1, most=65535)
 
@@ -27,8 +30,8 @@ control_socket_disable = True
 
 def child_exit(server: Any, worker: Any) -> None:
     """Tell the metrics of all processes that one is gone."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if os.environ.get(VARIABLE):
         # An optional extra.
         from prometheus_client import multiprocess
 
-        multiprocess.mark_process_dead(worker.pid)
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # untyped there

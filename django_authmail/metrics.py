@@ -65,6 +65,11 @@ def available() -> bool:
     return _AVAILABLE
 
 
+def shared() -> bool:
+    """Tell whether all processes count together, as prometheus-client's multiprocess mode does."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
 @contextmanager
 def sending() -> Iterator[Callable[[SendResult], None]]:
     """Count and time one hand-over; call what it yields with the result."""
@@ -140,7 +145,7 @@ _at_scrape: _AtScrape | None = None
 def exposition() -> tuple[bytes, str]:
     """Return the metrics of all processes and their content type; call only when available."""
     registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if shared():
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # untyped there
         if _at_scrape is not None:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 
-from example_project.commands import management_command
-from example_project.environment import make_folder
+from example_project.commands import COUNTING, management_command
+from example_project.environment import Environment, make_folder
+from example_project.metrics import share_metrics
 
 
 class ExampleProjectConfig(AppConfig):
     name = "example_project"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Here and not in `ready`: this is the first app, and others import prometheus_client.
+        if management_command(sys.argv) in COUNTING:
+            share_metrics(Environment.load())
 
     def ready(self) -> None:
         if management_command(sys.argv) not in ("help", "version"):

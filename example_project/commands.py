@@ -29,6 +29,9 @@ WITHOUT_MAIL = frozenset(
     }
 )
 
+#: What counts for /metrics: no command of manage.py (a server or worker of its own), and these.
+COUNTING = frozenset({"", "authmail_dispatch", "runserver"})
+
 
 def management_command(argv: Sequence[str]) -> str:
     """Return the command that manage.py was given; empty for any other program."""

@@ -18,6 +18,8 @@ SERVICE = (
     "rest_framework",
     "whitenoise",
 )
+#: As CELERY_BROKER_URL: no Celery, `manage.py authmail_dispatch` sends.
+NO_BROKER = "none"
 #: The modules of which one must be there for an engine or a scheme, and the extra that brings one.
 _DRIVERS = {
     "django.db.backends.postgresql": (("psycopg", "psycopg2"), "postgres"),
@@ -64,7 +66,7 @@ def broker(name: str, value: str) -> str:
         # redis+socket:///path/of/it
         scheme = scheme.partition("+")[0]
         if "://" not in url or not scheme:
-            raise ImproperlyConfigured(f"{name} must be a URL (scheme://…).")
+            raise ImproperlyConfigured(f"{name} must be a URL (scheme://…), or {NO_BROKER}.")
         if scheme not in TRANSPORT_ALIASES:
             raise ImproperlyConfigured(
                 f"{name} must start with redis://, amqp:// or filesystem://, or with another"

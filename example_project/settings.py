@@ -19,7 +19,7 @@ from django_authmail.secret import Secret
 from example_project.commands import management_command, needs_mail_server
 from example_project.environment import Environment
 from example_project.notices import Notice
-from example_project.requirements import broker, require_driver, require_service
+from example_project.requirements import NO_BROKER, broker, require_driver, require_service
 
 require_service()
 env = Environment.load()
@@ -70,7 +70,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django_authmail",
+    "example_project.wording.ServiceMailConfig",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -124,7 +124,8 @@ WHITENOISE_USE_FINDERS = True
 # -- Mail ----------------------------------------------------------------------------------------
 
 
-SILENCED_SYSTEM_CHECKS: list[str] = []
+# W110 is about PROMETHEUS_MULTIPROC_DIR, which `metrics.share_metrics` sets where it counts.
+SILENCED_SYSTEM_CHECKS = ["authmail.W110"]
 # The ids of this project's own message, and of the package's for the same.
 _MISSING = {"SMTP_HOST": ("E001", "authmail.E004"), "SMTP_FROM": ("E002", "authmail.E002")}
 
@@ -226,7 +227,7 @@ else:
 AUTHMAIL_API_DOCS = env.boolean("API_DOCS", True)
 AUTHMAIL_API_KEY = Secret(env.text("API_KEY"))
 AUTHMAIL_CAPTURE_DIR = env.path("EMAIL_TEST_CAPTURE_DIR") or ""
-AUTHMAIL_CELERY = True
+AUTHMAIL_CELERY = env.text("CELERY_BROKER_URL").lower() != NO_BROKER
 AUTHMAIL_LINK_BASE_URL = env.base_url("MAGIC_LINK_BASE_URL")
 AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("text", "json"))
 AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
@@ -255,7 +256,9 @@ DEMO_INBOX_DIR = env.path("DEMO_INBOX_DIR")
 
 # -- Celery --------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = broker("CELERY_BROKER_URL", env.text("CELERY_BROKER_URL", "filesystem://"))
+CELERY_BROKER_URL = ""
+if AUTHMAIL_CELERY:
+    CELERY_BROKER_URL = broker("CELERY_BROKER_URL", env.text("CELERY_BROKER_URL", "filesystem://"))
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The host means nothing there, but kombu warns of one that is missing.
     CELERY_BROKER_URL = "filesystem://localhost//"

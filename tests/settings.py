@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     # mypy knows one settings module, this one. These are what the example project reads of its own.
     from example_project.settings import (  # noqa: F401
         AUTHMAIL_API_KEY,
+        AUTHMAIL_CELERY,
         DATA_DIR,
         DEMO_INBOX_DIR,
         ENVIRONMENT_NOTICES,

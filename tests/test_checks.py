@@ -23,6 +23,8 @@ from pytest_django.fixtures import Settings
 
 from django_authmail import backends
 from django_authmail import checks as ours
+from django_authmail.checks.accounts import check_mailers
+from django_authmail.checks.found import saying
 from django_authmail.conf import conf
 from django_authmail.smtp import EmailBackend, backend
 from example_project.certificates import make_certificate
@@ -45,8 +47,11 @@ Mailer = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def _a_good_project(settings: Settings, mailer: Mailer) -> None:
+def _a_good_project(
+    settings: Settings, mailer: Mailer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     mailer()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
     settings.AUTHMAIL_API_DOCS = False
 
@@ -770,6 +775,21 @@ class TestDeployed:
         settings.AUTHMAIL_METRICS_REQUIRE_AUTH = True
         assert found(deploy=True) == {}
 
+    def test_w110_each_process_counts_for_itself(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.AUTHMAIL_METRICS_ENABLED = settings.AUTHMAIL_METRICS_REQUIRE_AUTH = True
+        monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+        expect(
+            "W110",
+            "Each process counts for itself: /metrics shows what the one that answers did, and "
+            "nothing that a worker sent.",
+            "Before the web server and the workers start, set the environment variable "
+            "PROMETHEUS_MULTIPROC_DIR to one folder for all of them.",
+            deploy=True,
+        )
+        assert found() == {}
+
     @pytest.mark.parametrize("by_option", [True, False])
     def test_w103_the_dialogue_is_logged(
         self, settings: Settings, mailer: Mailer, by_option: bool
@@ -991,6 +1011,16 @@ def test_no_check_connects_to_anything(
     opened.clear()
     found(deploy=True)
     assert opened == []
+
+
+def test_a_project_may_have_its_own_words(mailer: Mailer) -> None:
+    mailer(host="")
+    words = {HOST: "SMTP_HOST", "Set ": "Write ", f"Set {HOST}": "Name it"}
+    [message] = saying(words, check_mailers)()
+    assert message.id == "authmail.E004"
+    assert message.msg == "SMTP_HOST is empty: there is no server to send by."
+    assert message.hint == "Name it."
+    assert saying({}, check_mailers) is check_mailers
 
 
 def manage(project: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

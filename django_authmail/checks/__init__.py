@@ -29,16 +29,19 @@ With --deploy:
     E105  webhooks may reach this machine           W106  the API's docs are open
     E108  a broker that loses tasks                 W107  a cache of each process's own
                                                     W109  SQLite without transaction_mode IMMEDIATE
+                                                    W110  each process counts for itself
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from django.core import checks
 
 from django_authmail.checks.accounts import check_files, check_mailers
 from django_authmail.checks.carriers import check_carriers, check_queues, check_quotas
 from django_authmail.checks.deploy import check_deployed_services, check_deployed_settings
-from django_authmail.checks.found import TAG
+from django_authmail.checks.found import TAG, saying
 from django_authmail.checks.kinds import check_kinds
 from django_authmail.checks.queues import check_celery
 from django_authmail.checks.settings import check_requirements, check_sender, check_settings
@@ -46,8 +49,8 @@ from django_authmail.checks.settings import check_requirements, check_sender, ch
 __all__ = ["TAG", "register"]
 
 
-def register() -> None:
-    """Register every check with Django."""
+def register(words: Mapping[str, str]) -> None:
+    """Register every check with Django; what they say has `words` in place of its own."""
     for check in (
         check_settings,
         check_sender,
@@ -60,6 +63,6 @@ def register() -> None:
         check_requirements,
         check_kinds,
     ):
-        checks.register(check, TAG)
+        checks.register(saying(words, check), TAG)
     for check in (check_deployed_settings, check_deployed_services):
-        checks.register(check, TAG, checks.Tags.security, deploy=True)
+        checks.register(saying(words, check), TAG, checks.Tags.security, deploy=True)

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.db import connections, router
 
-from django_authmail import tasks
+from django_authmail import metrics, tasks
 from django_authmail.checks.accounts import place, smtp_mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.checks.queues import _WITHOUT_BROKER
@@ -33,6 +33,16 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "W102",
                 "/metrics answers everybody: volumes and failures are readable without a key.",
                 "Set AUTHMAIL_METRICS_REQUIRE_AUTH = True, or keep the path off the internet.",
+            )
+        )
+    if conf.metrics_enabled and metrics.available() and not metrics.shared():
+        found.append(
+            new_warning(
+                "W110",
+                "Each process counts for itself: /metrics shows what the one that answers did, and "
+                "nothing that a worker sent.",
+                "Before the web server and the workers start, set the environment variable "
+                "PROMETHEUS_MULTIPROC_DIR to one folder for all of them.",
             )
         )
     for where in _where_set("smtp_debug", "debug"):

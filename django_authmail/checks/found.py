@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
@@ -28,3 +31,22 @@ def unknown_option(where: str, backend: str, near: str) -> checks.Error:
     """Say that an option is none, and which one was meant, if it can be known."""
     meant = f"Did you mean {near!r}?" if near else "Remove it."
     return new_error("E013", f"{where} is no option of {backend}.", meant)
+
+
+def saying(words: Mapping[str, str], check: Callable[..., Found]) -> Callable[..., Found]:
+    """Return a check that says the same, with `words` in place of its own; the longest first."""
+    if not words:
+        return check
+    own = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
+
+    def said(text: str) -> str:
+        return own.sub(lambda found: words[found[0]], text)
+
+    @wraps(check)
+    def check_and_say(app_configs: Apps = None, **kwargs: Any) -> Found:
+        found = check(app_configs, **kwargs)
+        for message in found:
+            message.msg, message.hint = said(message.msg), said(message.hint or "") or None
+        return found
+
+    return check_and_say

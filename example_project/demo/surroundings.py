@@ -67,8 +67,6 @@ def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
     # Imported when called: `require_demo` comes first.
     from example_project.sink import MAILS_FOLDER
 
-    metrics = folder / "metrics"
-    metrics.mkdir(exist_ok=True)
     return {
         **os.environ,
         "SMTP_HOST": sink.host,
@@ -79,6 +77,4 @@ def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
         "SMTP_FROM": "Example <no-reply@example.com>",
         "METRICS_ENABLED": "true",
         "DEMO_INBOX_DIR": str(folder / MAILS_FOLDER),
-        # One folder for the counters of all processes, so that /metrics shows their sum.
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }

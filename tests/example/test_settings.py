@@ -150,7 +150,7 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     }
     assert "SECURE_SSL_REDIRECT" not in settings
     assert settings["DEMO_INBOX_DIR"] is None
-    assert settings["SILENCED_SYSTEM_CHECKS"] == []
+    assert settings["SILENCED_SYSTEM_CHECKS"] == ["authmail.W110"]
     assert (settings["LANGUAGE_CODE"], settings["TIME_ZONE"]) == ("ko", "Asia/Seoul")
     assert settings["LOGGING"]["loggers"]["django_authmail.smtp"] == {"level": "INFO"}
     assert notices(settings) == []
@@ -234,6 +234,22 @@ def test_broker(load: Load, url: str) -> None:
     settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL=url)
 
     assert settings["CELERY_BROKER_URL"] == url
+
+
+def test_no_broker(load: Load) -> None:
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL="none")
+
+    assert settings["AUTHMAIL_CELERY"] is False
+    assert len(settings["OWN_FOLDERS"]) == 1
+
+
+@pytest.mark.parametrize("program", ["worker", "beat"])
+def test_celery_without_a_broker_stops_and_says_what_to_run(tmp_path: Path, program: str) -> None:
+    values = {"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com", "CELERY_BROKER_URL": "none"}
+    result = run(tmp_path, "-m", "celery", "-A", "example_project", program, **values)
+
+    assert result.returncode == 1
+    assert "CELERY_BROKER_URL is none: run `manage.py authmail_dispatch`" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -556,3 +572,39 @@ def test_check_names_what_the_operator_has_to_write(tmp_path: Path) -> None:
     assert "(example_project.E002) SMTP_FROM is not set" in result.stderr
     assert "MAILERS" not in result.stderr
     assert "EMAIL_HOST" not in result.stderr
+
+
+def test_checks_speak_of_the_environment(tmp_path: Path) -> None:
+    """Nobody who runs the service can write a setting."""
+    result = run(
+        tmp_path,
+        *("manage.py", "check", "--deploy", "--tag", "authmail"),
+        SMTP_HOST="127.0.0.1",
+        SMTP_FROM="a@example.com",
+        SMTP_USER="a",
+        SMTP_PASSWORD="pa55",
+        SMTP_PORT="465",
+        SMTP_USE_TLS="yes",
+        API_KEY="short",
+        METRICS_ENABLED="yes",
+        EMAIL_SERVICE_DEBUG="yes",
+        EMAIL_TEST_CAPTURE_DIR=str(tmp_path),
+        WEBHOOK_ALLOW_LOOPBACK="yes",
+    )
+
+    assert result.returncode == 1
+    for name in (
+        "API_DOCS=false",
+        "API_KEY has less than",
+        "CACHE_URL to one that",
+        "CELERY_BROKER_URL=none",
+        "EMAIL_SERVICE_DEBUG to false",
+        "Remove EMAIL_TEST_CAPTURE_DIR",
+        "METRICS_REQUIRE_AUTH=true",
+        "SMTP_PORT is 465",
+        "set SMTP_USE_SSL",
+        "Remove WEBHOOK_ALLOW_LOOPBACK",
+    ):
+        assert name in result.stderr, result.stderr
+    assert not re.search("AUTHMAIL_|MAILERS|EMAIL_(HOST|PORT|USE)", result.stderr), result.stderr
+    assert "W110" not in result.stderr
