@@ -417,6 +417,16 @@ class Conf:
         return dict(value) if value else None
 
     @property
+    def email_backend_given(self) -> bool:
+        """Whether the project itself set EMAIL_BACKEND."""
+        return bool(settings.is_overridden("EMAIL_BACKEND"))  # type: ignore[misc] # as above
+
+    @property
+    def root_urlconf(self) -> str:
+        """The module of the project's addresses; empty where it has none."""
+        return str(getattr(settings, "ROOT_URLCONF", "") or "")
+
+    @property
     def secret_keys(self) -> tuple[Secret, ...]:
         """SECRET_KEY and its fallbacks, newest first."""
         return tuple(map(Secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))

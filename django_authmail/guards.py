@@ -118,6 +118,33 @@ def one_line(value: str, field: str) -> str:
     return safe_header(value.strip(), field)
 
 
+def host_problem(host: str) -> str | None:
+    """Say why `host` cannot be the name or address of a mail server; None when it can.
+
+    The text does not show it: what is no host may be a URL with a password in it.
+    """
+    if any(mark in host for mark in ("://", "@", "/")):
+        return "must be the name or address of a server alone, without scheme or user"
+    if host.count(":") == 1:
+        return "must not hold a port, which has a place of its own"
+    if re.search(r"\s", host):
+        return "is no host name: it contains white space"
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return "is no host name"
+    return None
+
+
+def port_problem(port: object) -> str | None:
+    """Say why `port` cannot be a port; None when it can. Digits in a string can."""
+    if isinstance(port, int | str) and not isinstance(port, bool):
+        digits = str(port)
+        if digits.isascii() and digits.isdecimal() and 1 <= int(digits) <= 65535:
+            return None
+    return f"must be a whole number from 1 to 65535, not {port!r}"
+
+
 def _bare(bare: str, field: str) -> str:
     local, _, domain = bare.rpartition("@")
     if not local or not domain:

@@ -89,11 +89,15 @@ def _remedy(error: BaseException) -> str:
     # No input can cause a configuration error, and its text is the remedy.
     if isinstance(error, ImproperlyConfigured):
         return str(error)
-    if isinstance(error, OperationalError | ProgrammingError):
-        code = getattr(error.__cause__, "sqlstate", None)
-        if code == _UNDEFINED_TABLE or _NO_TABLE.search(str(error)):
-            return "the tables are missing; run manage.py migrate"
-    return ""
+    return "the tables are missing; run manage.py migrate" if lacks_tables(error) else ""
+
+
+def lacks_tables(error: BaseException) -> bool:
+    """Tell whether a database said that tables are missing."""
+    if not isinstance(error, OperationalError | ProgrammingError):
+        return False
+    code = getattr(error.__cause__, "sqlstate", None)
+    return code == _UNDEFINED_TABLE or bool(_NO_TABLE.search(str(error)))
 
 
 class Formatter(logging.Formatter):

@@ -107,6 +107,10 @@ def carrier_problem(using: str = "") -> str | None:
         path = options(using).backend
     except MailerUnusable as error:
         return str(error)
+    try:
+        backend = import_string(path)
+    except ImportError as error:
+        return f"The backend {path!r} of the mailer {using!r} cannot be imported: {error}"
     if path == OUTBOX:
         if conf.mailers is None:
             return None
@@ -114,10 +118,6 @@ def carrier_problem(using: str = "") -> str | None:
             f"The mailer {using!r} queues mail, so it cannot be what queued mail leaves by; set "
             "AUTHMAIL_DELIVER_USING to the name of an SMTP mailer"
         )
-    try:
-        backend = import_string(path)
-    except ImportError as error:
-        return f"The backend {path!r} of the mailer {using!r} cannot be imported: {error}"
     if not (inspect.isclass(backend) and issubclass(backend, _CARRYING)):
         return (
             f"The mailer {using!r} uses {path}, which does not send a message's own bytes; queued "
@@ -199,6 +199,12 @@ def inline_image(filename: str, content: bytes, content_type: str, content_id: s
     image.add_header("Content-ID", f"<{content_id}>")
     image.add_header("Content-Disposition", "inline", filename=filename)
     return image
+
+
+def unread() -> bool:
+    """Tell whether the project wrote MAILERS alone, for a Django (before 6.1) that has none."""
+    given = conf.email_backend_given or conf.email_given
+    return conf.mailers is not None and not hasattr(mail, "mailers") and not given
 
 
 def names() -> list[str]:

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import uuid
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+
+if not apps.is_installed("django_authmail"):
+    raise ImproperlyConfigured(
+        "The outbox has tables: add 'django_authmail' to INSTALLED_APPS, and run manage.py migrate."
+    )
 
 
 class State(models.TextChoices):

@@ -188,7 +188,9 @@ class _Publisher:
         self._down_until = now + BROKER_PAUSE
         if is_known:
             return
-        logger.warning("email.broker_down id=%s why=%s pause_s=%s", id, why, BROKER_PAUSE)
+        facts = {"event": "email.broker_down", "id": str(id), "why": why, "pause_s": BROKER_PAUSE}
+        extra = {f"authmail_{name}": value for name, value in facts.items()}
+        logger.warning("%(event)s id=%(id)s why=%(why)s pause_s=%(pause_s)s", facts, extra=extra)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_authmail.guards import host_problem
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 #: Every name that the settings read. The demo removes them all from what its processes inherit.
@@ -212,18 +214,8 @@ class Environment:
     def mail_host(self, name: str) -> str:
         """Return the name or address of a mail server. Errors do not show it: see `_split`."""
         value = self.text(name).strip()
-        if "://" in value or "@" in value or "/" in value:
-            raise ImproperlyConfigured(
-                f"{name} must be the name or address of a server alone, without scheme or user."
-            )
-        if value.count(":") == 1:
-            raise ImproperlyConfigured(f"{name} must not hold a port: SMTP_PORT does.")
-        try:
-            value.encode("idna")
-        except UnicodeError:
-            raise ImproperlyConfigured(f"{name} is no host name.") from None
-        if re.search(r"\s", value):
-            raise ImproperlyConfigured(f"{name} is no host name: it contains white space.")
+        if problem := host_problem(value):
+            raise ImproperlyConfigured(f"{name} {problem}.")
         return value
 
     def time_zone(self, name: str, default: str) -> str:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.models import Q
+from django.urls import get_resolver
 from django.utils import timezone
 
 from django_authmail.management.tables import missing_tables
@@ -28,6 +29,8 @@ def require_ready() -> None:
 def start() -> None:
     """Check what the web server needs, and log what its operator should know."""
     require_ready()
+    # Imports all that an answer needs: else the first caller of each worker waits for it.
+    get_resolver().url_patterns  # noqa: B018 - a property that imports
     log_notices()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.app import app_or_default
-from django.core import checks
+from django.core import checks, mail
 from django.core.checks.registry import registry
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.db import connections
@@ -339,6 +339,29 @@ def test_e004_no_host(mailer: Mailer, backend: str, host: str | None) -> None:
     expect("E004", f"{HOST} is empty: there is no server to send by.", f"Set {HOST}.")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": "abc"}, f"{PORT} must be a whole number from 1 to 65535, not 'abc'."),
+        ({"port": 0}, f"{PORT} must be a whole number from 1 to 65535, not 0."),
+        ({"port": 70000}, f"{PORT} must be a whole number from 1 to 65535, not 70000."),
+        (
+            {"host": "smtp://u:pa55@localhost"},
+            f"{HOST} must be the name or address of a server alone, without scheme or user.",
+        ),
+        (
+            {"host": "localhost:20587"},
+            f"{HOST} must not hold a port, which has a place of its own.",
+        ),
+        ({"host": "smtp example"}, f"{HOST} is no host name: it contains white space."),
+    ],
+)
+def test_e016_no_host_or_port(mailer: Mailer, options: dict[str, Any], message: str) -> None:
+    mailer(**options)
+    [found_] = found().values()
+    assert (found_.id, found_.msg) == ("authmail.E016", message)
+
+
 def test_e005_both_tls_modes(mailer: Mailer) -> None:
     mailer(use_ssl=True, port=2525)
     expect("E005", f"{TLS} and {SSL} exclude each other.", f"Set one of them: {MODES}.")
@@ -655,7 +678,7 @@ def test_e009_celery_is_on_and_not_there(
         (
             "redis",
             "redis",
-            "its library is missing or does not fit (AttributeError)",
+            "the package redis is not installed.",
             "django-authmail[redis]",
         ),
         ("mongodb", "pymongo", "", "celery[mongodb]"),
@@ -1089,3 +1112,20 @@ def test_w021_a_token_in_the_path_of_a_kind_that_has_none(settings: Settings) ->
         "they go without a link.",
         "Name a page that needs no token, such as '/start'.",
     )
+
+
+def test_w007_w008_what_a_project_left_out(tmp_path: Path) -> None:
+    project = (
+        "INSTALLED_APPS = [app for app in INSTALLED_APPS if 'sidecar' not in app]\n"
+        "globals().pop('EMAIL_BACKEND', None); globals().pop('EMAIL_HOST', None)\n"
+        f"MAILERS = {{'default': {{'BACKEND': {OUR_BACKEND!r}, 'OPTIONS': {GOOD!r}}}}}"
+    )
+    run = manage(project, "check", folder=tmp_path)
+    assert (
+        "(authmail.W007) AUTHMAIL_API_DOCS is on and drf_spectacular_sidecar is not in "
+        "INSTALLED_APPS"
+    ) in run.stderr
+    # From 6.1 on, MAILERS is Django's own.
+    said = "(authmail.W008) MAILERS is set, and this Django does not read it" in run.stderr
+    assert said == (not hasattr(mail, "mailers"))
+    assert run.returncode == 0

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core import mail
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.core.management import call_command
 from django.db import connections, transaction
+from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, outbox
 from django_authmail.clock import db_now
@@ -64,6 +66,22 @@ def test_the_row_is_committed_before_the_mail_leaves(smtp_server: servers.SmtpSe
         smtp_server.release.set()
         sender.join(10)
     assert list(Message.objects.values_list("state", flat=True)) == ["accepted"]
+
+
+def test_sending_now_counts_from_the_time_that_the_caller_has_waited_since(
+    settings: Settings, smtp_server: servers.SmtpServer
+) -> None:
+    settings.AUTHMAIL_SYNC_DEADLINE = timedelta(seconds=30)
+    smtp_server.hold = True
+    try:
+        # All but a second is over: so is the hand-over after that second, or half of it.
+        row = dispatch.send_now(
+            auth_message(on_unknown=OnUnknown.HOLD), since=time.monotonic() - 29
+        )
+    finally:
+        smtp_server.release.set()
+    assert (row.state, row.reason) == ("unknown", "outcome_unknown")
+    assert row.attempts.get().duration_ms < 10_000
 
 
 def test_sending_now_refuses_a_transaction_that_could_be_rolled_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
@@ -71,6 +72,8 @@ class AuthmailView(APIView):
     #: Whether the answer is JSON, so that Accept can rule it out.
     negotiates: ClassVar[bool] = True
 
+    #: When the caller began to wait, by `time.monotonic()`.
+    begun: float
     caller: Caller
     request_id: str
 
@@ -84,6 +87,7 @@ class AuthmailView(APIView):
         return view
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.begun = time.monotonic()
         self.request_id = headers.request_id(request)
         response = super().dispatch(request, *args, **kwargs)
         response["X-Request-ID"] = self.request_id

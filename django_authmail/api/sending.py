@@ -79,7 +79,9 @@ class SendView(AuthmailView):
                 },
             )
         try:
-            row = dispatch.send_now(message, owner=self.caller.owner, request_id=self.request_id)
+            row = dispatch.send_now(
+                message, owner=self.caller.owner, request_id=self.request_id, since=self.begun
+            )
         except MailerUnavailable as error:
             if use is not None:
                 counters.give_back(use)

@@ -8,8 +8,8 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E004  a mailer without a host                   W004  a port that does not fit the TLS mode
     E005  both TLS modes                            W005  metrics without prometheus-client
     E006  a password without TLS                    W006  no beat entry for the sweep
-    E007  a user without a password, or the reverse
-    E008  a carrier that cannot carry queued mail
+    E007  a user without a password, or the reverse W007  the API's docs without their static files
+    E008  a carrier that cannot carry queued mail   W008  MAILERS, which this Django does not read
                                                     W010  a quota of a mailer that does not exist
     E009  AUTHMAIL_CELERY without celery, or without what its broker needs
     E010  USE_TZ = False
@@ -18,6 +18,7 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E013  an option of a mailer that does not exist
     E014  a preset that does not exist
     E015  a mailer that queues, with an option that cannot be used, or without what it needs
+    E016  a host or port of a mailer that is none
     E020  an entry of AUTHMAIL_NOTIFIERS that is no notifier
                                                     W020  a link path for a kind that is none
                                                     W021  {token} in the path of one without it

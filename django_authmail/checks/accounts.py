@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from django_authmail import mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning, unknown_option
 from django_authmail.conf import EMAIL_NAMES, Conf, conf
+from django_authmail.guards import host_problem, port_problem
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.presets import preset
 
@@ -139,6 +140,11 @@ def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckM
     modes = f"{use_tls} (STARTTLS, port 587) or {use_ssl} (TLS from the start, port 465)"
     if not given.host:
         yield new_error("E004", f"{host} is empty: there is no server to send by.", f"Set {host}.")
+    elif problem := host_problem(given.host):
+        yield new_error("E016", f"{host} {problem}.", "A server is its name, as smtp.example.com.")
+    if given.port is not None and (problem := port_problem(given.port)):
+        port = place(alias, "port")
+        yield new_error("E016", f"{port} {problem}.", f"With STARTTLS it is 587. Set {port}.")
     if given.use_tls and given.use_ssl:
         yield new_error(
             "E005", f"{use_tls} and {use_ssl} exclude each other.", f"Set one of them: {modes}."

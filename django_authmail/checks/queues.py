@@ -55,9 +55,11 @@ def check_celery(app_configs: Apps = None, **kwargs: Any) -> Found:
             )
         ]
     found: Found = []
-    if cause := _transport_problem(app):
-        # The rest of the URL may hold a password.
-        scheme = url.partition("://")[0]
+    # The rest of the URL may hold a password.
+    scheme = url.partition("://")[0]
+    # Without it, its transport fails by an AttributeError.
+    lacks_redis = scheme in _REDIS and not installed("redis")
+    if cause := "the package redis is not installed" if lacks_redis else _transport_problem(app):
         extra = "django-authmail[redis]" if scheme in _REDIS else f"celery[{scheme}]"
         found.append(
             new_error(

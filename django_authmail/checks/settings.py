@@ -5,6 +5,10 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
+from django.apps import apps
+from django.urls import get_resolver
+
+from django_authmail import mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.conf import PREFIX, Conf, conf
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
@@ -86,7 +90,32 @@ def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "Run: pip install 'django-authmail[metrics]'.",
             )
         )
+    if _serves_docs() and not apps.is_installed("drf_spectacular_sidecar"):
+        found.append(
+            new_warning(
+                "W007",
+                "AUTHMAIL_API_DOCS is on and drf_spectacular_sidecar is not in INSTALLED_APPS: "
+                "/docs has no static files, and shows the bare description.",
+                'Add "drf_spectacular_sidecar" to INSTALLED_APPS, or set AUTHMAIL_API_DOCS = '
+                "False.",
+            )
+        )
+    if mailers.unread():
+        found.append(
+            new_warning(
+                "W008",
+                "MAILERS is set, and this Django does not read it: send_mail(), and every app that "
+                "uses it, goes to Django's own backend on localhost.",
+                f'Set EMAIL_BACKEND = "{mailers.OUR_SMTP}" and the account in EMAIL_*. MAILERS '
+                "holds for what goes through django_authmail.",
+            )
+        )
     return found
+
+
+def _serves_docs() -> bool:
+    mounts_api = bool(conf.root_urlconf) and "authmail" in get_resolver().app_dict
+    return mounts_api and not Conf.api_docs.problem() and conf.api_docs
 
 
 def has_short_key() -> bool:

@@ -16,6 +16,7 @@ from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.lease import Claim, claim_of
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
+from django_authmail.outbox.transactions import explained_when_missing
 
 
 def submit(
@@ -45,7 +46,7 @@ def submit_many(
 ) -> list[Message]:
     """Record `messages` as `submit` does, all of them or none, in few queries."""
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using):
+    with explained_when_missing(), transaction.atomic(using=using):
         created = _insert(
             messages,
             using,

@@ -1,19 +1,24 @@
-"""The one place where a database error is tried again."""
+"""The one place where a database error is tried again, or explained."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import (
+    DatabaseError,
     InterfaceError,
     InternalError,
     OperationalError,
     connections,
     transaction,
 )
+
+from django_authmail.logs import lacks_tables
 
 T = TypeVar("T")
 
@@ -54,3 +59,16 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
         # Workers that collided must not come back together.
         time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads load, protects nothing
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+@contextmanager
+def explained_when_missing() -> Iterator[None]:
+    """Raise ImproperlyConfigured, which says what to do, where the outbox has no tables."""
+    try:
+        yield
+    except DatabaseError as error:
+        if lacks_tables(error):
+            raise ImproperlyConfigured(
+                "The outbox has no tables yet; run manage.py migrate."
+            ) from error
+        raise

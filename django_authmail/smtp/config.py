@@ -8,7 +8,13 @@ from typing import Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_authmail.guards import envelope_address, header_address, safe_header
+from django_authmail.guards import (
+    envelope_address,
+    header_address,
+    host_problem,
+    port_problem,
+    safe_header,
+)
 from django_authmail.secret import Secret
 from django_authmail.smtp.presets import preset
 
@@ -91,16 +97,14 @@ class SmtpConfig:
         safe_header(self.local_hostname, "local_hostname")
         # In PLAIN and XOAUTH2 it stands between octets of control.
         safe_header(self.user, "user")
-        try:
-            self.host.encode("idna")
-        except UnicodeError:
-            raise ImproperlyConfigured(f"SMTP: {self.host!r} is no host name") from None
+        if problem := host_problem(self.host):
+            raise ImproperlyConfigured(f"SMTP: the host {problem}")
         if not self.local_hostname.isascii():
             raise ImproperlyConfigured(
                 f"SMTP: local_hostname {self.local_hostname!r} must be ASCII, it goes into EHLO"
             )
-        if not 1 <= self.port <= 65535:
-            raise ImproperlyConfigured(f"SMTP: port {self.port} is not between 1 and 65535")
+        if problem := port_problem(self.port):
+            raise ImproperlyConfigured(f"SMTP: the port {problem}")
         for name in ("timeout", "deadline", "max_age", "max_idle"):
             if not getattr(self, name) > 0:
                 raise ImproperlyConfigured(

@@ -337,7 +337,7 @@ def test_secrets_do_not_show_in_a_dump_of_the_settings(load: Load) -> None:
         ({"CELERY_BROKER_URL": "reddis://h"}, "^CELERY_BROKER_URL must start with .*, not reddis:"),
         ({"CELERY_BROKER_URL": "localhost:6379"}, "^CELERY_BROKER_URL must be a URL"),
         ({"CELERY_BROKER_URL": "amqp://a;x://b"}, "^CELERY_BROKER_URL must start with .*, not x:"),
-        ({"SMTP_HOST": "mail:587"}, "^SMTP_HOST must not hold a port: SMTP_PORT does"),
+        ({"SMTP_HOST": "mail:587"}, "^SMTP_HOST must not hold a port"),
         ({"SMTP_HOST": "smtp://mail"}, "^SMTP_HOST must be the name or address of a server alone"),
         ({"SMTP_FROM": "Example"}, "^SMTP_FROM is not a usable email address"),
         ({"SMTP_FROM": "a@example.com\nBcc: b@example.com"}, "^SMTP_FROM contains a carriage"),

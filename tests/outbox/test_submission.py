@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -142,3 +144,26 @@ def test_the_use_of_a_message_begins_when_it_is_submitted() -> None:
     row = submit(expires_in=timedelta(minutes=5))
     assert row.expires_at is not None
     assert timedelta(minutes=5) <= row.expires_at - now < timedelta(minutes=6)
+
+
+@pytest.mark.parametrize(
+    ("apps", "said"),
+    [
+        ([], "add 'django_authmail' to INSTALLED_APPS, and run manage.py migrate"),
+        (["django_authmail"], "The outbox has no tables yet; run manage.py migrate"),
+    ],
+)
+def test_what_is_missing_is_said(apps: list[str], said: str) -> None:
+    script = (
+        "import django; from django.conf import settings\n"
+        "database = {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}\n"
+        f"settings.configure(INSTALLED_APPS={apps}, SECRET_KEY='k' * 50, USE_TZ=True,"
+        " DEFAULT_FROM_EMAIL='a@example.com', DATABASES={'default': database})\n"
+        "django.setup()\n"
+        "from django_authmail import OTPNotifier, outbox\n"
+        "outbox.submit(OTPNotifier().build('a@example.com', user_name='a', code='123456'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert said in result.stderr.splitlines()[-1], result.stderr

@@ -147,6 +147,9 @@ def test_a_provider_without_a_token_is_asked_before_the_server() -> None:
         ({"headers": (("X-Tag", "x" * 992),)}, "one line of 998"),
         ({"headers": (("bcc", "a@example.com"),)}, "show a hidden recipient"),
         ({"host": "smtp..example.com"}, "is no host name"),
+        ({"host": "smtp://localhost"}, "the host must be the name or address of a server alone"),
+        ({"host": "localhost:587"}, "the host must not hold a port"),
+        ({"port": "abc"}, "the port must be a whole number from 1 to 65535, not 'abc'"),
         ({"local_hostname": "서버.local"}, "must be ASCII"),
         (
             {"opportunistic": True, "user": "a@b.co", "password": "p"},
