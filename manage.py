@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
@@ -30,4 +31,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt as interruption:
+        # Before a command could answer to it itself; SIGTERM gives its number, see the demo.
+        print("\nStopped; nothing is left running.", file=sys.stderr)
+        sys.exit(128 + (interruption.args[0] if interruption.args else signal.SIGINT))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -29,19 +30,25 @@ _OTHERS = (
     "WEB_CONCURRENCY",
 )
 
+_LOCK = "running"
+_ORPHAN_SECONDS = 60
+
 
 @contextmanager
 def run_folder(argv: Sequence[str]) -> Iterator[None]:
     """Give this process a run folder of its own, and no configuration but the demo's.
 
-    The folder is gone at the end, unless the command line says `--keep`. SIGTERM and a closed
+    The folder is gone at the end, unless the command line says `--keep`; what a killed demo left
+    behind, the next one removes. SIGTERM and a closed
     terminal are made to unwind like Ctrl-C, so that this holds for them too.
     """
     require_demo()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = BASE_DIR / "var" / f"demo-{stamp}-{secrets.token_hex(3)}"
+    runs = BASE_DIR / "var"
+    _remove_orphans(runs)
+    folder = runs / f"demo-{stamp}-{os.getpid()}"
     folder.mkdir(mode=0o700, parents=True)
     for name in [name for name in os.environ if name in NAMES or name.startswith(_OTHERS)]:
         del os.environ[name]
@@ -51,11 +58,26 @@ def run_folder(argv: Sequence[str]) -> Iterator[None]:
         DATA_DIR=str(folder),
         SECRET_KEY=secrets.token_urlsafe(64),
     )
-    try:
-        yield
-    finally:
-        if "--keep" not in argv:
-            shutil.rmtree(folder, ignore_errors=True)
+    with (folder / _LOCK).open("wb") as lock:
+        # The kernel ends it with this process, even after `kill -9`.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            if "--keep" in argv:
+                (folder / _LOCK).unlink()
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans(runs: Path) -> None:
+    """Remove the folders of demos that were killed: those with a lock that nobody holds."""
+    for path in runs.glob(f"demo-*/{_LOCK}"):
+        with suppress(OSError), path.open("rb") as lock:
+            # A younger one may be about to take it.
+            if time.time() - path.stat().st_mtime > _ORPHAN_SECONDS:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -212,6 +213,26 @@ def test_nothing_outlives_a_demo_that_is_killed(start: Callable[..., RunningDemo
     assert demo.end(signal.SIGKILL) == -signal.SIGKILL
 
     wait_until(lambda: demo.children() == {}, seconds=15)
+    folder = demo.folder
+    assert folder.exists()
+    os.utime(folder / "running", (0, 0))  # as if it were long ago
+    with (folder / "running").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one that runs for so long
+        assert start("--port=none").process.wait(60) == 2
+        assert folder.exists()
+    assert start("--port=none").process.wait(60) == 2
+    assert not folder.exists()
+
+
+def test_interrupted_before_its_first_step(start: Callable[..., RunningDemo]) -> None:
+    demo = start()
+    wait_until(lambda: any((ROOT / "var").glob(f"demo-*-{demo.process.pid}")), seconds=60)
+
+    assert demo.end(signal.SIGINT) == 128 + signal.SIGINT
+
+    assert demo.output.endswith("\nStopped; nothing is left running.\n")
+    assert "Traceback" not in demo.output
+    assert not any((ROOT / "var").glob(f"demo-*-{demo.process.pid}"))
 
 
 def test_a_process_that_dies_fails_the_demo_by_name(start: Callable[..., RunningDemo]) -> None:
