@@ -157,3 +157,18 @@ def test_the_api_s_page_works_without_any_other_site(
     page.goto(f"{live_server.url}/docs/errors#smtp_timeout")
     page.screenshot(path=tmp_path / "errors.png", full_page=True)
     expect(page.locator("#smtp_timeout")).to_be_in_viewport()
+
+
+def test_every_column_is_in_sight_at_1200_px(
+    staff: Page, live_server: LiveServer, key: str, smtp_server: SmtpServer
+) -> None:
+    _ask(live_server, key, TO)
+    smtp_server.refuse[TO] = "550 5.7.1 not from here"
+    with pytest.raises(urllib.error.HTTPError):
+        _ask(live_server, key, TO)
+    staff.set_viewport_size({"width": 1200, "height": 700})
+    staff.goto(f"{live_server.url}/admin/authmail/message/")
+    expect(staff.get_by_text("policy_rejected")).to_be_visible()
+    assert staff.locator(".results").evaluate("element => element.scrollWidth") == staff.locator(
+        ".results"
+    ).evaluate("element => element.clientWidth")

@@ -30,7 +30,7 @@ def call(url: str, body: object = None, **headers: str) -> str:
     content = None if body is None else json.dumps(body).encode()
     own = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     request = Request(url, content, own | headers)
-    with _opener.open(request, timeout=20) as response:
+    with _opener.open(request, timeout=90) as response:
         return str(response.read().decode())
 
 
