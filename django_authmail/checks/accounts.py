@@ -140,11 +140,14 @@ def _account(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckM
     modes = f"{use_tls} (STARTTLS, port 587) or {use_ssl} (TLS from the start, port 465)"
     if not given.host:
         yield new_error("E004", f"{host} is empty: there is no server to send by.", f"Set {host}.")
-    elif problem := host_problem(given.host):
-        yield new_error("E016", f"{host} {problem}.", "A server is its name, as smtp.example.com.")
-    if given.port is not None and (problem := port_problem(given.port)):
-        port = place(alias, "port")
-        yield new_error("E016", f"{port} {problem}.", f"With STARTTLS it is 587. Set {port}.")
+    problems = {
+        host: host_problem(given.host) if given.host else None,
+        place(alias, "port"): None if given.port is None else port_problem(given.port),
+    }
+    for where, problem in problems.items():
+        if problem:
+            hint = "A host is a name, as smtp.example.com; a port a number, 587 with STARTTLS."
+            yield new_error("E016", f"{where} {problem}.", hint)
     if given.use_tls and given.use_ssl:
         yield new_error(
             "E005", f"{use_tls} and {use_ssl} exclude each other.", f"Set one of them: {modes}."
