@@ -164,8 +164,7 @@ def test_every_column_is_in_sight_at_1200_px(
 ) -> None:
     _ask(live_server, key, TO)
     smtp_server.refuse[TO] = "550 5.7.1 not from here"
-    with pytest.raises(urllib.error.HTTPError):
-        _ask(live_server, key, TO)
+    _ask(live_server, key, TO)
     staff.set_viewport_size({"width": 1200, "height": 700})
     staff.goto(f"{live_server.url}/admin/authmail/message/")
     expect(staff.get_by_text("policy_rejected")).to_be_visible()
