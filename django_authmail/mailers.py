@@ -11,8 +11,8 @@ import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from email.message import MIMEPart
-from email.mime.image import MIMEImage
+from email import message_from_bytes, policy
+from email.mime.base import MIMEBase
 from typing import Any
 
 from django.core import mail
@@ -178,27 +178,22 @@ def where(alias: str | None) -> str:
     return f"MAILERS[{alias!r}]" if alias else "EMAIL_*"
 
 
-def inline_image(filename: str, content: bytes, content_type: str, content_id: str) -> Any:
-    """Return an image for `EmailMessage.attach` that HTML shows by `cid:`.
+def mime_part(octets: bytes) -> Any:
+    """Return a written MIME part in the form that `EmailMessage.attach` takes and leaves alone.
+
+    A text file that is attached by its name is decoded and encoded, by each version in its own way.
 
     Any, because Django 6.0 takes a MIMEPart and before it a MIMEBase, and each refuses the other.
     """
-    subtype = content_type.partition("/")[2]
     if "policy" in inspect.signature(mail.EmailMessage.message).parameters:
-        part = MIMEPart()
-        part.set_content(
-            content,
-            maintype="image",
-            subtype=subtype,
-            disposition="inline",
-            filename=filename,
-            cid=f"<{content_id}>",
-        )
-        return part
-    image = MIMEImage(content, subtype)
-    image.add_header("Content-ID", f"<{content_id}>")
-    image.add_header("Content-Disposition", "inline", filename=filename)
-    return image
+        return message_from_bytes(octets, policy=policy.default)
+    written = message_from_bytes(octets)
+    part = MIMEBase(written.get_content_maintype(), written.get_content_subtype())
+    del part["Content-Type"], part["MIME-Version"]  # its own
+    for name, value in written.items():
+        part[name] = value
+    part.set_payload(written.get_payload())
+    return part
 
 
 def unread() -> bool:

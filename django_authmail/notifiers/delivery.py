@@ -177,17 +177,7 @@ def django_message(message: AuthMessage) -> EmailMultiAlternatives:
     if message.html_body:
         mail.attach_alternative(message.html_body, "text/html")
     for attachment in message.attachments:
-        if attachment.content_id:
-            # Beside the HTML instead of under it (multipart/related), which Django has no place
-            # for. Mail programs show it all the same.
-            mail.attach(
-                mailers.inline_image(
-                    attachment.filename,
-                    attachment.content,
-                    attachment.content_type,
-                    attachment.content_id,
-                )
-            )
-        else:
-            mail.attach(attachment.filename, attachment.content, attachment.content_type)
+        # One that the HTML shows is beside it instead of under it (multipart/related), which Django
+        # has no place for. Mail programs show it all the same.
+        mail.attach(mailers.mime_part(attachment.as_part()))
     return mail

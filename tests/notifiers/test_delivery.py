@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
 
@@ -11,9 +12,13 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from django_authmail.message import AuthMessage
+from django_authmail import mailers
+from django_authmail.message import Attachment, AuthMessage
 from django_authmail.notifiers.delivery import django_message, hand_over
 from django_authmail.outcomes import Reason, SendResult
+from example_project.certificates import ServerCertificate
+from tests import smtp_server as servers
+from tests.conftest import UseMailer
 
 MESSAGE = AuthMessage(
     to=("홍길동 <hong@example.org>",),
@@ -60,3 +65,43 @@ def test_a_backend_that_sent_nothing_is_no_success(answer: int | None) -> None:
     assert result.reason == Reason.UNKNOWN
     assert result.failure is not None
     assert "Silent reports nothing sent" in result.failure.detail
+
+
+EUC_KR = "이름,금액\n홍길동,50000".encode("euc-kr")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("attachment", "content_type"),
+    [
+        (Attachment("a.txt", b"no line end", "text/plain"), "text/plain"),
+        (Attachment("a.csv", "이름\r\n홍\n".encode(), "text/csv; charset=utf-8"), "text/csv"),
+        (Attachment("주문 내역.csv", EUC_KR, "text/csv; charset=euc-kr"), "text/csv"),
+        (Attachment("나" * 60 + ".csv", EUC_KR, "text/csv"), "text/csv"),
+        (Attachment("a.pdf", bytes(range(256)), "application/pdf"), "application/pdf"),
+        (Attachment("a.html", b"<p>\xff</p>", "text/html"), "text/html"),
+        (Attachment("a.png", b"\x89PNG", "image/png", content_id="logo"), "image/png"),
+    ],
+    ids=["no line end", "utf-8", "euc-kr", "no charset", "octets", "no utf-8", "inline"],
+)
+def test_files_arrive_by_django_s_smtp_backend_as_they_are(
+    attachment: Attachment,
+    content_type: str,
+    certificate: ServerCertificate,
+    use_mailer: UseMailer,
+) -> None:
+    with servers.running(certificate, starttls=False, auth=False) as server:
+        use_mailer(
+            {"host": server.host, "port": server.port},
+            "django.core.mail.backends.smtp.EmailBackend",
+        )
+        assert hand_over(replace(MESSAGE, attachments=(attachment,)), mailers.get_mailer())
+        [received] = server.mails
+    # As bytes of ours have it.
+    ours = message_from_bytes(attachment.as_part(), policy=default)
+    [part] = [p for p in received.mail.walk() if p.get_filename() is not None]
+    assert part.get_payload(decode=True) == attachment.content
+    assert (part.get_filename(), part.get_content_type()) == (attachment.filename, content_type)
+    for name, value in ours.items():
+        assert part.get_all(name) == [value], name
+    assert max(map(len, received.content.splitlines())) <= 998
