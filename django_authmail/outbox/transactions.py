@@ -22,6 +22,11 @@ from django_authmail.logs import lacks_tables
 
 T = TypeVar("T")
 
+
+class NoTables(ImproperlyConfigured, DatabaseError):
+    """Raised where the app was not migrated. Whoever expects a DatabaseError gets one."""
+
+
 #: Seconds that a verb goes on trying: a server that restarts, a deadlock, a locked SQLite file. It
 #: is under what a lease outlives its hand-over by, so that an outcome is recorded while it counts.
 PATIENCE = 12.0
@@ -63,12 +68,10 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
 
 @contextmanager
 def explained_when_missing() -> Iterator[None]:
-    """Raise ImproperlyConfigured, which says what to do, where the outbox has no tables."""
+    """Raise NoTables, which says what to do, where the outbox has no tables."""
     try:
         yield
     except DatabaseError as error:
         if lacks_tables(error):
-            raise ImproperlyConfigured(
-                "The outbox has no tables yet; run manage.py migrate."
-            ) from error
+            raise NoTables("The outbox has no tables yet; run manage.py migrate.") from error
         raise
