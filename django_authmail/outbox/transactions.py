@@ -54,7 +54,9 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
             with transaction.atomic(using=using):
                 return work()
         except FAILED as error:
-            if connection.in_atomic_block or time.monotonic() + pause > give_up:
+            # Tables that are not there do not come back by waiting.
+            is_lasting = connection.in_atomic_block or lacks_tables(error)
+            if is_lasting or time.monotonic() + pause > give_up:
                 raise
             if isinstance(error, InternalError):
                 # PostgreSQL's word for a server that has become a read-only replica: the

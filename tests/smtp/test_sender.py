@@ -366,8 +366,8 @@ def test_dots_and_bare_line_ends_cannot_end_the_content() -> None:
     ("values", "said"),
     [
         ({"host": ""}, "no host"),
-        ({"port": 0}, "port 0"),
-        ({"port": 70000}, "port 70000"),
+        ({"port": 0}, "port must be a whole number from 1 to 65535, not 0"),
+        ({"port": 70000}, "port must be a whole number from 1 to 65535, not 70000"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"deadline": -1}, "deadline must be more than 0"),
         ({"use_tls": True, "use_ssl": True}, "exclude each other"),
