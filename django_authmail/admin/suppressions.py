@@ -43,8 +43,12 @@ class SuppressionAdmin(_SuppressionAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, object]:  # type: ignore[override] # of the stubs: tuples of theirs
-        actions = super().get_actions(request)
+    def get_actions(  # type: ignore[override] # of the stubs: tuples of theirs
+        self, request: HttpRequest, action_location: object = None
+    ) -> dict[str, object]:
+        # From 6.1 on, Django says for which page it asks, and before that it cannot be told.
+        asked = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **asked)
         # `lift` is what deleting means here, without a page in between.
         actions.pop("delete_selected", None)
         return dict(actions)
