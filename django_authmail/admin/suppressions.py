@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -46,8 +46,11 @@ class SuppressionAdmin(_SuppressionAdmin):
     def get_actions(  # type: ignore[override] # of the stubs: tuples of theirs
         self, request: HttpRequest, action_location: object = None
     ) -> dict[str, object]:
-        # From 6.1 on, Django says for which page it asks, and before that it cannot be told.
-        asked = {} if action_location is None else {"action_location": action_location}
+        # From 6.1 on, Django says for which page it asks, and before that it cannot be told. Any:
+        # the type of a page is not there before, either.
+        asked: dict[str, Any] = (
+            {} if action_location is None else {"action_location": action_location}
+        )
         actions = super().get_actions(request, **asked)
         # `lift` is what deleting means here, without a page in between.
         actions.pop("delete_selected", None)
