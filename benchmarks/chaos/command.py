@@ -19,8 +19,6 @@ from tests.chaos.processes import wait_until
 from tests.chaos.servers import PostgreSQL
 from tests.chaos.storm import Scenario, Storm, brewing
 
-HELP = "workers killed and servers restarted: what is lost and what comes twice, ours and others"
-
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 #: A peer that has sent nothing for so long has stopped.

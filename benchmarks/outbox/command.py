@@ -27,8 +27,6 @@ from example_project.certificates import make_certificate
 from tests.chaos.processes import wait_until
 from tests.chaos.servers import PostgreSQL
 
-HELP = "queued mail: this package, django-post-office, django-mailer and a loop of send_mail"
-
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -223,7 +221,7 @@ def _mail_server(folder: Path) -> Child:
     certificate = make_certificate(folder)
     arguments = ["--certificate", str(certificate.certificate_file)]
     arguments += ["--key", str(certificate.key_file), "--user", "sender@example.com"]
-    return Child("benchmarks.smtp.server", [*arguments, "--password", secrets.token_urlsafe(12)])
+    return Child("benchmarks.smtp.server", [*arguments, "--password", secrets.token_hex(12)])
 
 
 @contextmanager

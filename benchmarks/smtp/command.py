@@ -22,8 +22,6 @@ from benchmarks.smtp.picture import as_svg
 from benchmarks.smtp.processes import Surroundings, surroundings
 from benchmarks.smtp.report import Run, as_json, as_text
 
-HELP = "one mail, many mails and many threads: this package and Django's backend"
-
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
@@ -84,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 def _measured(plan: Plan, folder: Path) -> Run:
     started = time.monotonic()
     rtts = sorted(plan.seconds)
-    with surroundings(folder, rtts, secrets.token_urlsafe(12)) as place:
+    with surroundings(folder, rtts, secrets.token_hex(12)) as place:
         # What a project has: the authorities of the system. Django's backend has no option for
         # another file, so they and the run's own are the default of this process.
         os.environ["SSL_CERT_FILE"] = str(place.ca_file)
