@@ -35,24 +35,28 @@ def send_now(
     owner: str = "site",
     request_id: str = "",
     since: float | None = None,
+    is_test: bool = False,
 ) -> Message:
     """Record `message`, hand it over while the caller waits, and return its final row.
 
     Takes AUTHMAIL_SYNC_DEADLINE, from now or from `since`, a time of `time.monotonic()`; a slow
     database takes its own time on top. Nothing is sent later: a message that was not taken is
-    `failed`. Raises RuntimeError inside a transaction, which a lost connection could roll back
-    after the mail has left.
+    `failed`. One that `is_test` is `accepted` without a carrier. Raises RuntimeError inside a
+    transaction, which a lost connection could roll back after the mail has left.
 
     Raises:
         MailerUnavailable: no carrier may take a message now. Nothing is recorded.
     """
     begun = time.monotonic() if since is None else since
     end = begun + conf.sync_deadline.total_seconds() - SETTLING_SECONDS
-    leave = _leave(len(message.envelope.recipients))
+    leave = None if is_test else _leave(len(message.envelope.recipients))
     try:
-        row, claim = queue.submit_claimed(message, owner=owner, request_id=request_id)
+        row, claim = queue.submit_claimed(
+            message, owner=owner, request_id=request_id, is_test=is_test
+        )
     except BaseException:
-        carriers.release(leave)
+        if leave is not None:
+            carriers.release(leave)
         raise
     while True:
         way = HandOver(claim, seconds=end - time.monotonic(), leave=leave)

@@ -3,8 +3,9 @@
 `message_queued`   after the commit that queued a message; arguments: `id` (UUID) and `priority`
                    (int), of which the lowest goes first.
 `message_changed`  after each commit that changed a state; arguments: `id` (UUID), `state` (str),
-                   `kind` (str), `error_code` (str), and `accepted_after` (float): seconds from
-                   the request to the server's answer, once it took the mail, else None.
+                   `kind` (str), `error_code` (str), `accepted_after` (float): seconds from the
+                   request to the server's answer, once it took the mail, else None; and
+                   `is_test` (bool): nothing of it was or will be handed to a server.
 
 Neither carries an address, a subject or a body.
 """

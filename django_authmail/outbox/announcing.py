@@ -17,6 +17,7 @@ logger = logging.getLogger("django_authmail.outbox.queue")
 def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None = None) -> None:
     """Tell the state that `row` has now. `to`, an address, is logged as its hash."""
     event = {"kind": row.kind, "error_code": str(row.error_code)}
+    is_test = row.is_test
     accepted_after = None
     if row.accepted_at is not None and row.is_final:
         accepted_after = (row.accepted_at - row.created_at).total_seconds()
@@ -28,13 +29,14 @@ def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None 
         "resent": row.resend_count or None,
         "duration_ms": duration_ms,
         "request_id": row.request_id,
+        "test": is_test or None,
         "to_hash": log_hash(to) if to else "",
     }
 
     def after_commit() -> None:
         log_event(logger, id=id, state=state, **event, **line)
         message_changed.send_robust(
-            Message, id=id, state=state, accepted_after=accepted_after, **event
+            Message, id=id, state=state, accepted_after=accepted_after, is_test=is_test, **event
         )
 
     transaction.on_commit(after_commit, using=using)

@@ -40,6 +40,9 @@ class HandOver:
         self.settlement: Settlement | None = None
         #: Of the carriers that take nothing now, the one that will first.
         self.stop: Stop | None = None
+        if claim.is_test:
+            # Settled before any carrier is asked: `next` has nothing more to give.
+            self.settlement = Settlement(claim=claim, result=_as_test(claim), carrier="")
         self._end = time.monotonic() + seconds
         self._leave = leave
         names = claim.deliver_using or conf.deliver_using
@@ -132,6 +135,10 @@ class HandOver:
 
     def _has_time(self) -> bool:
         return self._end - time.monotonic() > MINIMUM_SECONDS
+
+
+def _as_test(claim: Claim) -> SendResult:
+    return SendResult(message_id=claim.message_id, accepted=claim.envelope.recipients)
 
 
 def _failed(claim: Claim, reason: Reason, retry: Retry, detail: str) -> SendResult:

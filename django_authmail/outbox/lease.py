@@ -41,6 +41,8 @@ class Claim:
     carrier: str = ""
     owner: str = ""
     request_id: str = ""
+    #: Whether it ends here: nothing of a test is handed over.
+    is_test: bool = False
 
 
 def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) -> Claim:
@@ -64,6 +66,7 @@ def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) ->
         carrier=row.carrier,
         owner=row.owner,
         request_id=row.request_id,
+        is_test=row.is_test,
     )
 
 

@@ -64,6 +64,10 @@ class Record:
         is in doubt and to be resent, it stays with the caller for so long.
         """
         row, failure = self.row, result.failure
+        if row.is_test:
+            # No server was asked: there is no attempt, no answer, and no time of acceptance.
+            self.finish(State.ACCEPTED, None, now)
+            return
         # A carrier that cannot work says nothing about the message: no attempt is counted.
         counted = final or failure is None or failure.retry is not Retry.CARRIER
         may_retry = not final and (not counted or row.attempt_count + 1 < conf.max_attempts)
@@ -86,6 +90,8 @@ class Record:
 
     def abandoned(self, now: datetime, *, can_resend: bool) -> None:
         """Take over from a worker that died while sending: the outcome is unknown."""
+        if self.row.is_test:
+            return  # nothing was handed over: the one that took it over settles it
         lost = SendResult(message_id=self.row.message_id, failure=IN_DOUBT)
         self.row.attempt_count += 1
         if can_resend:

@@ -80,6 +80,7 @@ def new(
     owner: str,
     request_id: str,
     deliver_using: Sequence[str],
+    is_test: bool = False,
     lease: timedelta | None = None,
 ) -> New:
     """Return the row for a new message.
@@ -94,6 +95,7 @@ def new(
         message_id=message.message_id[:255],
         owner=owner,
         request_id=request_id,
+        is_test=is_test,
         masked_recipient=mask(envelope.recipients[0])[:320],
         recipient_count=len(envelope.recipients),
         size=len(content),

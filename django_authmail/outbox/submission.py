@@ -25,15 +25,22 @@ def submit(
     owner: str = "site",
     request_id: str = "",
     deliver_using: Sequence[str] = (),
+    is_test: bool = False,
 ) -> Message:
     """Record `message` for sending in the background and return its row.
 
     Call it inside the transaction of what caused the mail: if that is rolled back, no mail leaves.
     `deliver_using` names the carriers that it may leave by, in their order; none stands for
     AUTHMAIL_DELIVER_USING. An address that is suppressed is left out, and a message for no other
-    is `failed` at once.
+    is `failed` at once. One that `is_test` is `accepted` in its turn, and leaves by no carrier.
     """
-    [row] = submit_many([message], owner=owner, request_id=request_id, deliver_using=deliver_using)
+    [row] = submit_many(
+        [message],
+        owner=owner,
+        request_id=request_id,
+        deliver_using=deliver_using,
+        is_test=is_test,
+    )
     return row
 
 
@@ -43,6 +50,7 @@ def submit_many(
     owner: str = "site",
     request_id: str = "",
     deliver_using: Sequence[str] = (),
+    is_test: bool = False,
 ) -> list[Message]:
     """Record `messages` as `submit` does, all of them or none, in few queries."""
     using = router.db_for_write(Message)
@@ -53,6 +61,7 @@ def submit_many(
             owner=owner,
             request_id=request_id,
             deliver_using=deliver_using,
+            is_test=is_test,
         )
         for one in created:
             announce(one.row, using, to=one.envelope.recipients[0])
@@ -67,6 +76,7 @@ def submit_claimed(
     owner: str = "site",
     request_id: str = "",
     deliver_using: Sequence[str] = (),
+    is_test: bool = False,
 ) -> tuple[Message, Claim]:
     """Record `message` as being sent by the caller, and return its row and claim.
 
@@ -82,6 +92,7 @@ def submit_claimed(
             owner=owner,
             request_id=request_id,
             deliver_using=deliver_using,
+            is_test=is_test,
             lease=conf.sync_deadline,
         )
     return one.row, claim_of(one.row, one.envelope, one.content, one.row.created_at)
@@ -94,6 +105,7 @@ def _insert(
     owner: str,
     request_id: str,
     deliver_using: Sequence[str],
+    is_test: bool,
     lease: timedelta | None = None,
 ) -> list[New]:
     now = db_now(using)
@@ -104,6 +116,7 @@ def _insert(
             owner=owner,
             request_id=request_id,
             deliver_using=deliver_using,
+            is_test=is_test,
             lease=lease,
         )
         for message in messages

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from prometheus_client import REGISTRY
 from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, outbox
 from django_authmail.clock import db_now
 from django_authmail.models import Attempt, Carrier, Counter, Message
 from django_authmail.outbox import carriers, queue
+from django_authmail.signals import message_changed
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
 from tests.outbox.factories import auth_message
@@ -243,3 +246,59 @@ def test_a_database_that_cannot_say_whether_it_may_leave_makes_no_doubt(
     assert (row.state, row.attempt_count, row.resend_count) == ("queued", 0, 0)
     assert dispatch.dispatch_due() == 1
     assert len(primary.mails) == 1
+
+
+@pytest.mark.usefixtures("dead")
+@pytest.mark.parametrize("door", ["now", "in the background", "after its worker died"])
+def test_a_test_ends_before_any_carrier_is_asked(
+    door: str, backup: servers.SmtpServer, settings: Settings
+) -> None:
+    settings.AUTHMAIL_QUOTAS = {"primary": {"day": 1}}
+    carriers.pause()
+    message = auth_message()
+    if door == "now":
+        dispatch.send_now(message, is_test=True)
+    elif door == "in the background":
+        outbox.submit(message, is_test=True)
+    else:
+        queue.submit_claimed(message, is_test=True)
+        make_due()
+    assert dispatch.dispatch_due() == (door != "now")
+    row = Message.objects.get()
+    assert (row.state, row.reason, row.provider_id, row.is_test) == ("accepted", "", "", True)
+    assert (row.sealed, row.accepted_at, row.attempt_count, row.resend_count) == (None, None, 0, 0)
+    assert [recipient.state for recipient in row.recipients.all()] == ["accepted"]
+    assert attempts() == []
+    assert backup.mails == []
+    assert not Counter.objects.exists()
+
+
+def test_a_test_that_comes_too_late_is_expired(primary: servers.SmtpServer) -> None:
+    row = outbox.submit(auth_message(expires_in=timedelta(seconds=1)), is_test=True)
+    dispatch.dispatch_due()
+    row.refresh_from_db()
+    assert row.state == "expired"
+
+
+def test_a_test_is_counted_with_no_real_mail(primary: servers.SmtpServer) -> None:
+    heard: list[dict[str, Any]] = []
+
+    def listen(**event: Any) -> None:
+        heard.append(event)
+
+    message_changed.connect(listen)
+    before = _counted()
+    try:
+        dispatch.send_now(auth_message(), is_test=True)
+        assert _counted() == before
+        dispatch.send_now(auth_message())
+        assert _counted() == before + 1
+    finally:
+        message_changed.disconnect(listen)
+    finals = [(event["state"], event["is_test"]) for event in heard if event["state"] != "sending"]
+    assert finals == [("accepted", True), ("accepted", False)]
+
+
+def _counted() -> float:
+    labels = {"type": "otp", "state": "accepted"}
+    return REGISTRY.get_sample_value("authmail_messages_total", labels) or 0.0
