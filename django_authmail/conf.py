@@ -238,7 +238,7 @@ class Conf:
 
     #: One key with all scopes, for teams that come from a single shared key. Empty: none.
     api_key = Setting(str, Secret(""), read=Secret)
-    #: Serve /docs and /openapi.json.
+    #: Serve /docs, /redoc and /openapi.json.
     api_docs = Setting(bool, True)
     #: The last line of mails with a code, `@domain #code`, names this domain. Empty: no such line.
     autofill_domain = Setting(str, "", problem=_domain)

@@ -105,6 +105,21 @@ def broker_url() -> str | None:
     return str(url) if url else None
 
 
+def reach_broker() -> str:
+    """Connect to the broker as a request would; return an empty string, for nothing is wrong.
+
+    Raises whatever the broker's client does.
+    """
+    require("celery", extra="celery", why="AUTHMAIL_CELERY")
+    connection = _connection()
+    try:
+        # The server of AMQP is asked for it, and kombu says PING to Redis for it.
+        connection.channel()
+    finally:
+        connection.collect(socket_timeout=SOCKET_TIMEOUT)
+    return ""
+
+
 def _publish_queued(sender: object, id: uuid.UUID, priority: int, **extra: Any) -> None:
     if conf.celery:
         _publisher.publish(id, low=priority == Priority.LOW)

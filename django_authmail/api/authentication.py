@@ -44,14 +44,33 @@ def authenticate(request: HttpRequest | Request) -> Caller:
         Problem: missing_credentials, invalid_api_key or expired_api_key. A key that never was
             and one that was revoked get the same answer.
     """
+    key = _given_key(request)
+    if _is_setting_key(key):
+        return Caller(owner="setting", scopes=frozenset(keys.SCOPES))
+    return _database_caller(key.decode("ascii", "replace"))
+
+
+@sensitive_variables()
+def has_setting_key(request: HttpRequest | Request) -> bool:
+    """Tell whether the request has the key of AUTHMAIL_API_KEY, without asking a database."""
+    try:
+        return _is_setting_key(_given_key(request))
+    except Problem:
+        return False
+
+
+@sensitive_variables()
+def _given_key(request: HttpRequest | Request) -> bytes:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credentials.strip():
         raise Problem("missing_credentials")
     # Servers hand headers over as Latin-1 (PEP 3333); back to the bytes that came in.
-    key = credentials.strip().encode("latin-1", "replace")
-    if conf.api_key and secrets.compare_digest(key, conf.api_key.encode()):
-        return Caller(owner="setting", scopes=frozenset(keys.SCOPES))
-    return _database_caller(key.decode("ascii", "replace"))
+    return credentials.strip().encode("latin-1", "replace")
+
+
+@sensitive_variables()
+def _is_setting_key(key: bytes) -> bool:
+    return bool(conf.api_key) and secrets.compare_digest(key, conf.api_key.encode())
 
 
 @sensitive_variables()

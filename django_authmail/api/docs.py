@@ -1,8 +1,12 @@
-"""The pages that describe the API: GET /openapi.json, /docs and /docs/errors. No network needed."""
+"""The pages that describe the API: /openapi.json, /docs, /redoc and /docs/errors.
+
+They need no network.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -24,6 +28,10 @@ from django_authmail.conf import conf
 from django_authmail.outcomes import Reason
 
 _SWAGGER = "drf_spectacular_sidecar/swagger-ui-dist"
+_REDOC = "drf_spectacular_sidecar/redoc/bundles"
+# Redoc makes an empty <style> and adds its rules by script. This is SHA-256 of nothing: what allows
+# that one and no other.
+_EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 
 
 class _DocsView(AuthmailView):
@@ -38,11 +46,19 @@ class _DocsView(AuthmailView):
             hint = gettext_lazy("Whoever runs this service can switch it on by AUTHMAIL_API_DOCS.")
             raise Problem("not_found", "documentation disabled", hint=hint)
 
-    def page(self, title: str, body: SafeString, *, language: str) -> HttpResponse:
-        """Return an HTML page that may load from this site and from where its static files are."""
-        sheets = [static("authmail/docs.css")]
-        if _has_swagger():
-            sheets.insert(0, static(f"{_SWAGGER}/swagger-ui.css"))
+    def page(
+        self,
+        title: str,
+        body: SafeString,
+        *,
+        language: str,
+        sheets: Iterable[str] = ("authmail/docs.css",),
+        policy: Mapping[str, str] = MappingProxyType({}),
+    ) -> HttpResponse:
+        """Return an HTML page that may load from this site and from where its static files are.
+
+        `policy` adds to the Content-Security-Policy.
+        """
         html = format_html(
             '<!doctype html>\n<html lang="{}">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -53,19 +69,56 @@ class _DocsView(AuthmailView):
             format_html_join(
                 "\n",
                 '<link rel="stylesheet" href="{}">',
-                ((sheet,) for sheet in sheets),
+                ((static(sheet),) for sheet in sheets),
             ),
             body,
         )
         response = HttpResponse(html)
         own = " ".join(filter(None, ("'self'", _origin(static("authmail/docs.css")))))
-        response["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src {own}; style-src {own}; img-src {own} data:; "
-            f"font-src {own}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'"
-        )
+        sources = {
+            "default-src": "'none'",
+            "script-src": own,
+            "style-src": own,
+            "img-src": f"{own} data:",
+            "font-src": own,
+            "connect-src": "'self'",
+            "base-uri": "'none'",
+            "form-action": "'none'",
+            "frame-ancestors": "'none'",
+        }
+        for directive, source in policy.items():
+            sources[directive] = f"{sources.get(directive, '')} {source}".strip()
+        response["Content-Security-Policy"] = "; ".join(map(" ".join, sources.items()))
         response["Referrer-Policy"] = "no-referrer"
         return response
+
+    def viewer(
+        self,
+        element: str,
+        scripts: Iterable[str],
+        *,
+        sheets: Iterable[str] = ("authmail/docs.css",),
+        policy: Mapping[str, str] = MappingProxyType({}),
+    ) -> HttpResponse:
+        """Return a page that shows the description by a viewer of drf_spectacular_sidecar."""
+        if not _has_viewers():
+            raise Problem(
+                "not_found",
+                "This page needs the app 'drf_spectacular_sidecar'.",
+                hint=gettext_lazy(
+                    "Add `drf_spectacular_sidecar` to INSTALLED_APPS, or use GET /openapi.json."
+                ),
+            )
+        body = format_html(
+            '<div id="{}" data-url="{}"></div>\n<noscript>{}</noscript>\n{}',
+            element,
+            self.link("openapi"),
+            "This page needs JavaScript.",
+            format_html_join(
+                "\n", '<script src="{}"></script>', ((static(script),) for script in scripts)
+            ),
+        )
+        return self.page("django-authmail API", body, language="en", sheets=sheets, policy=policy)
 
 
 class OpenAPIView(_DocsView):
@@ -78,25 +131,22 @@ class OpenAPIView(_DocsView):
 class DocsView(_DocsView):
     @schema.described(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        if not _has_swagger():
-            raise Problem(
-                "not_found",
-                "This page needs the app 'drf_spectacular_sidecar'.",
-                hint=gettext_lazy(
-                    "Add `drf_spectacular_sidecar` to INSTALLED_APPS, or use GET /openapi.json."
-                ),
-            )
-        body = format_html(
-            '<div id="swagger-ui" data-url="{}"></div>\n<noscript>{}</noscript>\n{}',
-            self.link("openapi"),
-            "This page needs JavaScript.",
-            format_html_join(
-                "\n",
-                '<script src="{}"></script>',
-                [(static(f"{_SWAGGER}/swagger-ui-bundle.js"),), (static("authmail/docs.js"),)],
-            ),
+        return self.viewer(
+            "swagger-ui",
+            (f"{_SWAGGER}/swagger-ui-bundle.js", "authmail/docs.js"),
+            sheets=(f"{_SWAGGER}/swagger-ui.css", "authmail/docs.css"),
         )
-        return self.page("django-authmail API", body, language="en")
+
+
+class RedocView(_DocsView):
+    @schema.described(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return self.viewer(
+            "redoc",
+            (f"{_REDOC}/redoc.standalone.js", "authmail/redoc.js"),
+            # Its search runs in a worker that it makes of its own script.
+            policy={"style-src": _EMPTY_STYLE, "worker-src": "blob:"},
+        )
 
 
 class ErrorsView(_DocsView):
@@ -127,7 +177,7 @@ class ErrorsView(_DocsView):
         return _("yes") if kind.retryable else _("no")
 
 
-def _has_swagger() -> bool:
+def _has_viewers() -> bool:
     return apps.is_installed("drf_spectacular_sidecar")
 
 

@@ -12,6 +12,7 @@ from rest_framework import ISO_8601, serializers
 
 from django_authmail import hints
 from django_authmail.api.problems import KINDS, Problem
+from django_authmail.api.readiness import Finding
 from django_authmail.message import AuthMessage
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outcomes import Reason
@@ -80,6 +81,16 @@ def queued(row: Message) -> dict[str, Any]:
         "id": str(row.pk),
         "message_id": row.message_id,
     }
+
+
+def finding(found: Finding, *, in_detail: bool) -> dict[str, Any]:
+    """Return what a check found, as an answer shows it."""
+    entry: dict[str, Any] = {"check": found.check, "status": "ok" if found.ok else "failing"}
+    if in_detail:
+        entry["duration_ms"] = found.duration_ms
+        if not found.ok:
+            entry["detail"] = found.problem
+    return entry
 
 
 def _refused(row: Message, message: AuthMessage) -> list[dict[str, Any]]:
@@ -209,6 +220,20 @@ class HealthAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok"])
 
 
+class CheckAnswer(serializers.Serializer[Any]):
+    """What one part of the service said; `duration_ms` and `detail` only for callers with a key."""
+
+    check = serializers.ChoiceField(["database", "migrations", "cache", "broker"])
+    status = serializers.ChoiceField(["ok", "failing"])
+    duration_ms = serializers.IntegerField(required=False)
+    detail = serializers.CharField(required=False)
+
+
+class ReadyAnswer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok"])
+    checks = CheckAnswer(many=True, required=False, help_text="Only for callers with a key.")
+
+
 class FaultAnswer(serializers.Serializer[Any]):
     pointer = serializers.CharField(help_text="JSON pointer (RFC 6901); empty for the whole body.")
     detail = serializers.CharField()
@@ -241,3 +266,7 @@ class NotSentAnswer(ProblemAnswer):
     reason = serializers.CharField()
     id = serializers.UUIDField()
     message_id = serializers.CharField()
+
+
+class NotReadyAnswer(ProblemAnswer):
+    checks = CheckAnswer(many=True, help_text="Those that fail; with a key, all of them.")

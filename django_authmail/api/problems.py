@@ -175,6 +175,12 @@ KINDS: dict[str, Kind] = {
         retryable=True,
         hint=_("Nothing was sent. Whoever runs this service has paused it and will resume it."),
     ),
+    "not_ready": Kind(
+        status=503,
+        title="This process cannot do its work now",
+        retryable=True,
+        hint=_("Each entry of `checks` names a part that does not work. With a key it says why."),
+    ),
     "smtp_auth_failed": Kind(
         status=502, title="The mail server refused the login", retryable=True, hint=_SEE_REASON
     ),

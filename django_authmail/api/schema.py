@@ -264,6 +264,29 @@ HEALTH: dict[str, Any] = {
     "responses": {200: outputs.HealthAnswer},
 }
 
+LIVE: dict[str, Any] = {
+    "operation_id": "live",
+    "summary": "Whether the process answers",
+    "description": "The same as `GET /health`.",
+    "tags": ["operations"],
+    "responses": {200: outputs.HealthAnswer},
+}
+
+READY: dict[str, Any] = {
+    "operation_id": "ready",
+    "summary": "Whether the process can do its work",
+    "description": "Asks the database, for its migrations too, the cache, and the broker where "
+    "AUTHMAIL_CELERY is on, and answers within 2 seconds. Needs no key; with one, the answer says "
+    "what is wrong.",
+    "tags": ["operations"],
+    "auth": [{}, {"apiKey": []}],
+    "responses": {
+        200: outputs.ReadyAnswer,
+        **_problems(401),
+        (503, CONTENT_TYPE): OpenApiResponse(outputs.NotReadyAnswer, description="`not_ready`"),
+    },
+}
+
 METRICS: dict[str, Any] = {
     "operation_id": "metrics",
     "summary": "Prometheus metrics",

@@ -25,8 +25,11 @@ urlpatterns = [
     # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
     path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),
     path("health", views.HealthView.as_view(), name="health"),
+    path("health/live", views.LiveView.as_view(), name="live"),
+    path("health/ready", views.ReadyView.as_view(), name="ready"),
     path("metrics", views.MetricsView.as_view(), name="metrics"),
     path("openapi.json", docs.OpenAPIView.as_view(), name="openapi"),
     path("docs", docs.DocsView.as_view(), name="docs"),
+    path("redoc", docs.RedocView.as_view(), name="redoc"),
     path("docs/errors", docs.ErrorsView.as_view(), name="errors"),
 ]

@@ -1,4 +1,4 @@
-"""The endpoints that send nothing: GET /messages/{id}, /health and /metrics."""
+"""The endpoints that send nothing: GET /messages/{id}, /health, /health/ready and /metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_authmail import metrics
-from django_authmail.api import outputs, schema
+from django_authmail.api import authentication, outputs, readiness, schema
 from django_authmail.api.base import AuthmailView
 from django_authmail.api.problems import Problem
 from django_authmail.conf import conf
@@ -54,6 +54,46 @@ class HealthView(AuthmailView):
     def get(self, request: Request) -> Response:
         # No database, no mail server: this says that the process answers, and nothing more.
         return Response({"status": "ok"})
+
+
+class LiveView(HealthView):
+    """GET /health by the name that probes know it by."""
+
+    @schema.described(**schema.LIVE)
+    def get(self, request: Request) -> Response:
+        return super().get(request)
+
+
+class ReadyView(AuthmailView):
+    authentication_classes = []
+    negotiates = False
+
+    @schema.described(**schema.READY)
+    def get(self, request: Request) -> Response:
+        findings = readiness.findings()
+        is_known = self._has_key(request, findings)
+        checks = [outputs.finding(found, in_detail=is_known) for found in findings]
+        if all(found.ok for found in findings):
+            return Response({"status": "ok"} | ({"checks": checks} if is_known else {}))
+        failing = [check for check in checks if check["status"] != "ok"]
+        raise Problem(
+            "not_ready",
+            f"Not working: {', '.join(check['check'] for check in failing)}.",
+            members={"checks": checks if is_known else failing},
+        )
+
+    def _has_key(self, request: Request, findings: list[readiness.Finding]) -> bool:
+        """Tell whether the caller may know details.
+
+        A database that does not work is not asked: it may hang. The key of AUTHMAIL_API_KEY is
+        known without one.
+        """
+        if "Authorization" not in request.headers:
+            return False
+        if any(f.check in ("database", "migrations") and not f.ok for f in findings):
+            return authentication.has_setting_key(request)
+        authentication.authenticate(request)
+        return True
 
 
 class MetricsView(AuthmailView):

@@ -43,6 +43,8 @@ def test_the_description_is_valid_openapi() -> None:
         *(f"/send/{kind}" for kind in SENT),
         "/messages/{message_id}",
         "/health",
+        "/health/live",
+        "/health/ready",
         "/metrics",
     }
     assert document["paths"]["/send/otp"]["post"]["security"] == [{"apiKey": []}]
@@ -74,7 +76,7 @@ def test_addresses_follow_the_mount() -> None:
     assert body["type"] == "/deep/mail/docs/errors#missing_credentials"
 
 
-@pytest.mark.parametrize("address", ["/docs", "/docs/errors"])
+@pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/errors"])
 def test_pages_load_from_this_site_only(address: str) -> None:
     response = Client().get(address)
     html = response.content.decode()
@@ -100,15 +102,16 @@ def test_every_code_has_its_place_on_the_page_of_errors() -> None:
     assert [code for code in KINDS if f'id="{code}"' not in html] == []
 
 
-@pytest.mark.parametrize("address", ["/docs", "/docs/errors", "/openapi.json"])
+@pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/errors", "/openapi.json"])
 def test_pages_can_be_switched_off(address: str, settings: Settings) -> None:
     settings.AUTHMAIL_API_DOCS = False
     assert "AUTHMAIL_API_DOCS" in problem(Client().get(address), 404, "not_found")["hint"]
 
 
 @modify_settings(INSTALLED_APPS={"remove": "drf_spectacular_sidecar"})
-def test_without_the_app_that_has_swagger() -> None:
-    body = problem(Client().get("/docs"), 404, "not_found")
+@pytest.mark.parametrize("address", ["/docs", "/redoc"])
+def test_without_the_app_that_has_the_viewers(address: str) -> None:
+    body = problem(Client().get(address), 404, "not_found")
     assert "Add `drf_spectacular_sidecar` to INSTALLED_APPS" in body["hint"]
     html = Client().get("/docs/errors").content.decode()
     assert re.findall('rel="stylesheet" href="([^"]+)"', html) == ["/static/authmail/docs.css"]

@@ -10,9 +10,10 @@ from tests.api.conftest import CODE, TO, Api, MakeKey, problem
 from tests.smtp_server import SmtpServer
 
 
-def test_health_touches_nothing() -> None:
+@pytest.mark.parametrize("path", ["/health", "/health/live"])
+def test_health_touches_nothing(path: str) -> None:
     # Without the mark for it, pytest-django refuses any use of the database.
-    response = Client().get("/health", headers={"Accept": "text/html"})
+    response = Client().get(path, headers={"Accept": "text/html"})
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
