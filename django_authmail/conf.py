@@ -109,6 +109,10 @@ def _at_least_one(value: int) -> str | None:
     return None if value >= 1 else "must be 1 or more"
 
 
+def _seconds_of_a_year(value: int) -> str | None:
+    return None if 0 <= value <= 31_536_000 else "must be from 0 to 31,536,000, a year in seconds"
+
+
 def _keys(value: list[str] | tuple[str, ...]) -> str | None:
     if all(isinstance(key, str) and len(key) >= 32 for key in value):
         return None
@@ -262,6 +266,8 @@ class Conf:
     hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
     #: How long a message that may have been taken waits for a person to decide about it.
     hold = Setting(timedelta, timedelta(hours=72), problem=_positive)
+    #: Seconds for which a repeat of an API request with an Idempotency-Key is known. 0: never.
+    idempotency_ttl_seconds = Setting(int, 86_400, problem=_seconds_of_a_year)
     #: What every link in a mail begins with: https, or http for this machine. Empty: no links.
     link_base_url = Setting(str, "", read=_link_base, problem=_base_url)
     #: Paths of links by kind, such as {"magic-link": "/login/{token}"}, in place of the defaults.

@@ -1,4 +1,4 @@
-"""Keyed hashes and masks of addresses: what may stand in rows and logs instead of an address."""
+"""Keyed hashes and masks: what may stand in rows and logs instead of an address, or a request."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def supersede_hashes(owner: str, kind: str, address: str, key: str) -> list[str]
     # Lengths would do as well; no part can hold NUL, which guards keep out of all of them.
     value = "\0".join((owner, kind, key, address))
     return [_keyed_by(hash_key, b"supersede", value) for hash_key in _keys()]
+
+
+def fingerprints(text: str) -> list[str]:
+    """Return the hash, by every key, newest first, that tells whether two requests say the same."""
+    return [_keyed_by(key, b"fingerprint", text) for key in _keys()]
 
 
 def log_hash(address: str) -> str:

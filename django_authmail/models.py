@@ -93,6 +93,15 @@ class Message(models.Model):
     on_unknown = models.CharField(max_length=8)
     #: Times it was sent again after an unknown outcome.
     resend_count = models.PositiveSmallIntegerField(_("resent"), default=0)
+    #: The failed one that this takes up again, under its Message-ID: a caller repeated a request.
+    retry_of = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        verbose_name=_("retry of"),
+        related_name="retries",
+        null=True,
+        editable=False,
+    )
     attempt_count = models.PositiveSmallIntegerField(pgettext_lazy("count", "attempts"), default=0)
     error_code = models.CharField(_("error code"), max_length=32, blank=True)
     reason = models.CharField(_("reason"), max_length=48, blank=True)
@@ -268,6 +277,35 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return f"{self.masked} {self.reason}"
+
+
+class IdempotencyRecord(models.Model):
+    """A request with an Idempotency-Key: what a repeat of it gets instead of a second mail.
+
+    It goes with its message: what was erased is not remembered here either.
+    """
+
+    #: SHA-256 of key owner, method, path and Idempotency-Key, in hex: case counts, whatever the
+    #: database's collation says.
+    scope = models.CharField(max_length=64, primary_key=True)
+    #: Keyed hash of the body: another body under the same key is refused.
+    fingerprint = models.CharField(max_length=64)
+    #: The newest, where one that surely was not sent was taken up again. NULL only within the
+    #: transaction that inserts both.
+    message = models.OneToOneField(
+        Message, models.CASCADE, related_name="idempotency_record", null=True
+    )
+    #: Status, headers and body, sealed. NULL while the request runs, and where its row says it all.
+    answer = models.BinaryField(null=True)
+    created_at = models.DateTimeField(_("created"))
+    expires_at = models.DateTimeField(_("ends"), db_index=True)
+
+    class Meta:
+        verbose_name = _("idempotency record")
+        verbose_name_plural = _("idempotency records")
+
+    def __str__(self) -> str:
+        return f"{self.scope[:8]}…"
 
 
 class ApiKey(models.Model):

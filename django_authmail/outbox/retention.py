@@ -1,4 +1,5 @@
-"""What has been kept long enough goes: attempts, final messages, counters, suppressions.
+"""What has been kept long enough goes: attempts, final messages, counters, suppressions, and what
+is known of requests with an Idempotency-Key.
 
 In batches, each in a transaction of its own and found by an index: a table of millions is neither
 locked nor read through.
@@ -17,7 +18,7 @@ from django.db.models import QuerySet
 
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.models import Attempt, Counter, Message, Suppression
+from django_authmail.models import Attempt, Counter, IdempotencyRecord, Message, Suppression
 from django_authmail.outbox.transactions import retried
 
 BATCH = 1000
@@ -46,7 +47,7 @@ def purgeable() -> dict[str, int]:
     return {name: rows.count() for name, rows in _old(router.db_for_write(Message)).items()}
 
 
-def _old(using: str) -> dict[str, QuerySet[Any]]:  # of four models
+def _old(using: str) -> dict[str, QuerySet[Any]]:  # of five models
     now = db_now(using)
     rows: dict[str, QuerySet[Any]] = {}
     if conf.retain_attempts:
@@ -62,6 +63,7 @@ def _old(using: str) -> dict[str, QuerySet[Any]]:  # of four models
     # A window that ended counts for nothing; a day more leaves those in use alone.
     rows["counters"] = Counter.objects.using(using).filter(ends_at__lt=now - timedelta(days=1))
     rows["suppressions"] = Suppression.objects.using(using).filter(ends_at__lt=now)
+    rows["idempotency records"] = IdempotencyRecord.objects.using(using).filter(expires_at__lt=now)
     return rows
 
 

@@ -11,7 +11,15 @@ from pytest_django.fixtures import Settings
 
 from django_authmail import tasks
 from django_authmail.clock import db_now
-from django_authmail.models import Attempt, Counter, Message, Recipient, State, Suppression
+from django_authmail.models import (
+    Attempt,
+    Counter,
+    IdempotencyRecord,
+    Message,
+    Recipient,
+    State,
+    Suppression,
+)
 from django_authmail.outbox import queue, retention
 from tests.outbox.factories import auth_message
 
@@ -80,6 +88,39 @@ def test_a_window_and_a_suppression_go_after_their_end() -> None:
     assert purge() == "Deleted: 1 counters, 2 suppressions"
     assert set(Counter.objects.values_list("key", flat=True)) == {"ended", "running"}
     assert [row.address_hash for row in Suppression.objects.all()] == ["running"]
+
+
+def remembered(row: Message, *, days: float) -> IdempotencyRecord:
+    """Return what is known of the request that `row` was made for, until so many days from now."""
+    now = db_now("default")
+    return IdempotencyRecord.objects.create(
+        scope=row.id.hex, fingerprint="", message=row, created_at=now,
+        expires_at=now + timedelta(days=days),
+    )  # fmt: skip
+
+
+def test_a_request_is_forgotten_after_its_time_in_batches_and_its_message_stays() -> None:
+    rows = [queue.submit(auth_message()) for _ in range(4)]
+    for row, days in zip(rows, (-2, -1, -0.1, 0.1), strict=True):
+        remembered(row, days=days)
+    assert purge(dry_run=True) == "Would delete: 3 idempotency records"
+    assert purge(batch=2) == "Deleted: 3 idempotency records"
+    assert [record.message_id for record in IdempotencyRecord.objects.all()] == [rows[3].id]
+    assert Message.objects.count() == 4
+
+
+def test_a_request_is_forgotten_with_its_message() -> None:
+    remembered(final(days=91), days=1)
+    assert purge() == "Deleted: 1 attempts, 1 messages"
+    assert not IdempotencyRecord.objects.exists()
+
+
+def test_a_retry_outlives_what_it_took_up() -> None:
+    failed = final(days=91, state=State.FAILED)
+    retry = final(days=1, retry_of=failed)
+    purge()
+    retry.refresh_from_db()
+    assert retry.retry_of is None
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 1000])

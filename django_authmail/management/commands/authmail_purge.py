@@ -14,9 +14,10 @@ from django_authmail.outbox import retention
 
 class Command(BaseCommand):
     help = (
-        "Delete attempts, final messages, counters and suppressions that have been kept long "
-        "enough (AUTHMAIL_RETAIN_ATTEMPTS, AUTHMAIL_RETAIN_MESSAGES). Celery beat does it bit by "
-        "bit; without Celery, run this once a day."
+        "Delete attempts, final messages, counters, suppressions and idempotency records that have "
+        "been kept long enough (AUTHMAIL_RETAIN_ATTEMPTS, AUTHMAIL_RETAIN_MESSAGES, "
+        "AUTHMAIL_IDEMPOTENCY_TTL_SECONDS). Celery beat does it bit by bit; without Celery, run "
+        "this once a day."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
