@@ -13,5 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", include("django_authmail.api.urls")),
 ]
+# The service is for other services, which read JSON.
+handler404 = "django_authmail.api.views.not_found"
 if settings.DEMO_INBOX_DIR:
     urlpatterns.insert(0, path("inbox/", include("example_project.inbox")))

@@ -8,6 +8,7 @@ the code in them, for every error tracker that looks at the request later.
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
@@ -24,6 +25,9 @@ _CHUNK_BYTES = 64 * 1024
 # A client that is still writing when the answer comes sees a broken connection instead of a 413.
 # Reading on and throwing away helps it; beyond this much it has to take the broken connection.
 _MAX_DRAINED_BYTES = 64 * 1024 * 1024
+#: The deepest body of the contract has three levels. Python's own limit differs by version, and
+#: what walks over the value later must not meet it.
+MAX_DEPTH = 32
 
 
 class _Readable(Protocol):
@@ -39,11 +43,7 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
             validation_error for JSON that is no object.
     """
     _check_type(request)
-    try:
-        value = _parse(_read(request))
-    except OSError:
-        # Django's UnreadablePostError, or what a server's own stream of a chunked body raises.
-        raise Problem("malformed_json", "The connection ended within the body.") from None
+    value = _parse(_read(request))
     if not isinstance(value, dict):
         raise Problem("validation_error", faults=[Fault("", "the body must be a JSON object")])
     return value
@@ -68,11 +68,19 @@ def _read(request: HttpRequest) -> bytes:
         _refuse_too_large(stream, unread=declared)
     # A declared length is not believed: HTTP/1.1 chunks and HTTP/2 need not have one.
     content = bytearray()
-    while chunk := stream.read(_CHUNK_BYTES):
+    while chunk := _next_chunk(stream):
         content += chunk
         if len(content) > MAX_BODY_BYTES:
             _refuse_too_large(stream, unread=_MAX_DRAINED_BYTES)
     return bytes(content)
+
+
+def _next_chunk(stream: _Readable) -> bytes:
+    with suppress(Exception):
+        return stream.read(_CHUNK_BYTES)
+    # Django's UnreadablePostError, or what a server's own stream of a chunked body raises, which
+    # need not be an OSError. Outside of the block above, for its context.
+    raise Problem("malformed_json", "The connection or the form of the body broke within it.")
 
 
 def _stream(request: HttpRequest) -> _Readable:
@@ -96,7 +104,7 @@ def _refuse_too_large(stream: _Readable, *, unread: int) -> NoReturn:
     if unread <= _MAX_DRAINED_BYTES:
         drained = 0
         # A client that hangs up meanwhile has seen enough.
-        with suppress(OSError):
+        with suppress(Exception):
             while drained < _MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
                 drained += len(chunk)
     raise Problem("payload_too_large", f"The body has more than {MAX_BODY_BYTES} bytes.")
@@ -108,8 +116,17 @@ class _Refused(ValueError):
 
 @sensitive_variables()
 def _parse(content: bytes) -> Any:
+    if not content:
+        raise Problem("malformed_json", "The body is empty.")
     try:
-        return json.loads(content.decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+        value = json.loads(
+            content.decode(),
+            object_pairs_hook=_members,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+        _check_depth(value)
+        return value
     except UnicodeDecodeError:
         detail = "The body is not UTF-8."
     except json.JSONDecodeError as error:
@@ -132,3 +149,25 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise _Refused("NaN and Infinity are not JSON.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Refused("The body has a number that is too large.")
+    return number
+
+
+@sensitive_variables()
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise _Refused(f"The body has more than {MAX_DEPTH} levels.")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +26,8 @@ from django_authmail import logs
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._-]{0,200}", re.ASCII)
 
 #: Languages of the hints.
 LANGUAGES = ("en", "ko")
@@ -327,7 +330,7 @@ def _body(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, 
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.path,
+        "instance": _instance(request.path),
         "code": problem.code,
         "request_id": request_id,
         "retryable": problem.retryable,
@@ -339,9 +342,22 @@ def _body(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, 
     return body
 
 
+def _instance(path: str) -> str:
+    # An address can hold anything: a mailbox, or characters that no URI has. Its folder is shown
+    # then.
+    known = _PLAIN_PATH.match(path)
+    shown = known[0] if known else "/"
+    return shown if shown == path else shown.rpartition("/")[0] + "/"
+
+
 def _errors_page(request: HttpRequest) -> str:
-    namespace = request.resolver_match.namespace if request.resolver_match else "authmail"
-    return reverse(f"{namespace}:errors")
+    # A project's handler404 answers for addresses that are not of this API, too.
+    match = request.resolver_match
+    ours = match is not None and match.app_names[-1:] == ["authmail"]
+    try:
+        return reverse(f"{match.namespace if match and ours else 'authmail'}:errors")
+    except NoReverseMatch:
+        return "about:blank"
 
 
 def _route(request: HttpRequest) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
 from django_authmail.api import docs, sending, views
 
@@ -32,4 +32,8 @@ urlpatterns = [
     path("docs", docs.DocsView.as_view(), name="docs"),
     path("redoc", docs.RedocView.as_view(), name="redoc"),
     path("docs/errors", docs.ErrorsView.as_view(), name="errors"),
+    # What callers mistype. No more than that: a project may have addresses of its own below the
+    # same prefix, and those of its other apps may come after these.
+    re_path(r"^(?:send|health)/.*$", views.NotFoundView.as_view()),
+    path("messages/<uuid:message_id>/", views.NotFoundView.as_view()),
 ]

@@ -6,8 +6,10 @@ import uuid
 
 from django.db import router
 from django.db.models import Prefetch
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
+from django.views import defaults
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -113,3 +115,32 @@ class MetricsView(AuthmailView):
             raise Problem("not_found", "metrics not installed", hint=hint)
         content, content_type = metrics.exposition()
         return HttpResponse(content, content_type=content_type)
+
+
+class NotFoundView(AuthmailView):
+    """The addresses below those of this API that are none of it: a problem, not an HTML page."""
+
+    authentication_classes = []
+    negotiates = False
+    schema = None  # type: ignore[assignment] # not part of the description
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}  # no `Allow`: no method is
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise Problem("not_found", "There is no such address. None ends with a slash.")
+
+
+_answer_not_found = NotFoundView.as_view()
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer any address that does not exist: for `handler404` of a project that is a service.
+
+    A browser gets Django's own page.
+    """
+    if "text/html" in request.headers.get("Accept", ""):
+        return defaults.page_not_found(request, exception)
+    response: HttpResponseBase = _answer_not_found(request)
+    return response

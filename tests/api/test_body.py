@@ -38,6 +38,8 @@ DRY = {"X_Dry_Run": "1"}
         pytest.param(b'{"code": "111111", "code": "222222"}', id="a member twice"),
         pytest.param(b'{"expires_in": ' + b"9" * 5000 + b"}", id="a number of 5000 digits"),
         pytest.param(b"[" * 100_000, id="100,000 levels"),
+        pytest.param(b"[" * 33 + b"]" * 33, id="33 levels"),
+        pytest.param(b'{"expires_in": 1e999}', id="a number beyond a float"),
         pytest.param(b"{} {}", id="two values"),
     ],
 )
@@ -126,6 +128,12 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(api: Api) -> None:
     stream = _Endless()
     problem(_without_length(api, stream, terminated=True), 413, "payload_too_large")
     assert stream.total < 100 * 1024 * 1024
+
+
+def test_32_levels_are_read() -> None:
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    content = b'{"a": ' + b"[" * 31 + b"]" * 31 + b"}"
+    assert body.read_json(ASGIRequest(scope, BytesIO(content)))
 
 
 class _HangsUp(BytesIO):
