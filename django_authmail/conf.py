@@ -105,6 +105,10 @@ def _limits(value: list[Any] | tuple[Any, ...]) -> str | None:
     return None if len(set(windows)) == len(windows) else "must name each window once"
 
 
+def _at_least_zero(value: int) -> str | None:
+    return None if value >= 0 else "must be 0 or more"
+
+
 def _at_least_one(value: int) -> str | None:
     return None if value >= 1 else "must be 1 or more"
 
@@ -324,6 +328,9 @@ class Conf:
     suppress_for = Setting(timedelta, timedelta(days=30), problem=_not_negative)
     #: Longest time that one hand-over may take while an API caller waits.
     sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
+    #: Proxies of your own between the internet and this server, each of which adds to
+    #: X-Forwarded-For. 0: that header is the client's word, and is ignored.
+    trusted_proxies = Setting(int, 0, problem=_at_least_zero)
     #: Let webhooks go to loopback and private addresses. For tests.
     webhook_allow_loopback = Setting(bool, False)
 

@@ -1,10 +1,10 @@
 """The form of an API key, and what may be kept of one.
 
-    am_live_ + 30 random characters + 6 characters of CRC-32, all base62
+    am_live_ or am_test_ + 30 random characters + 6 characters of CRC-32, all base62
 
 30 base62 characters are 178 bits: more than anybody guesses, so that a plain SHA-256 is enough to
-keep. The checksum refuses typing errors and scanners before the database is asked, and lets a
-secret scanner tell a real key from a look-alike.
+keep. The checksum lets a secret scanner tell a real key from a look-alike, and people from a key
+that was not copied to its end.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ SCOPES = (
 DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "send:raw")
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_START = "am_live_"
+_LIVE, _TEST = "am_live_", "am_test_"
 _RANDOM_LENGTH = 30
 # 62 ** 6 is 5.7e10, the first power of 62 above 2 ** 32.
 _CHECKSUM_LENGTH = 6
 # Six random characters after the start: 5.7e10 prefixes, and 142 bits of the key stay unknown.
-_PREFIX_LENGTH = len(_START) + 6
+_PREFIX_LENGTH = len(_LIVE) + 6
 
 _FORM = re.compile(
     rf"am_(?:live|test)_[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII
 )
 
 
-def generate() -> Secret:
-    """Return a new key."""
-    body = _START + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
+def generate(*, is_test: bool = False) -> Secret:
+    """Return a new key; with `is_test`, one whose mail reaches no mail server."""
+    start = _TEST if is_test else _LIVE
+    body = start + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
     return Secret(body + _checksum(body))
 
 
@@ -58,6 +59,11 @@ def digest(key: str) -> str:
 def prefix(key: str) -> str:
     """Return the first characters of a key: how people tell keys apart."""
     return key[:_PREFIX_LENGTH]
+
+
+def is_test(key: str) -> bool:
+    """Tell whether a key, or the prefix of one, is for tests."""
+    return key.startswith(_TEST)
 
 
 def well_formed(key: str) -> bool:

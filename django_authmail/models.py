@@ -317,14 +317,14 @@ class ApiKey(models.Model):
     prefix = models.CharField(_("begins with"), max_length=24)
     #: SHA-256 of the key, in hex. Keys are random, so a slow hash would only cost every request.
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    #: The same for a key and those that replace it: `Message.owner` is `key:<holder>`.
+    #: The id of the first key, for it and those that replace it: `Message.owner` is `key:<holder>`.
     holder = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
     scopes = models.JSONField(_("scopes"), default=list)
     #: Where it may be used from, such as `10.0.0.0/8`. Empty: anywhere.
     networks = models.JSONField(_("allowed networks"), default=list, blank=True)
     #: Whom it may send to: addresses, and domains as `@example.com`. Empty: anybody.
     recipients = models.JSONField(_("allowed recipients"), default=list, blank=True)
-    #: NULL: AUTHMAIL_RATE_LIMIT_PER_MINUTE; 0: no limit.
+    #: NULL: as in the settings; 0: no limit.
     rate_per_minute = models.PositiveIntegerField(_("requests per minute"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

@@ -14,7 +14,7 @@ from django.core import mail
 from hypothesis import settings as settings_profile
 from pytest_django.fixtures import Settings
 
-from django_authmail import tasks
+from django_authmail import keyring, tasks
 from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
@@ -62,9 +62,10 @@ def use_mailer(settings: Settings) -> UseMailer:
 
 
 @pytest.fixture(autouse=True)
-def _carriers_are_forgotten() -> None:
-    """Let no test go by what the one before had read about carriers."""
+def _memory_is_forgotten() -> None:
+    """Let no test go by what the one before had read about carriers and keys."""
     carriers.forget()
+    keyring.forget()
 
 
 @pytest.fixture(autouse=True)

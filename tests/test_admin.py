@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
@@ -12,9 +13,11 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
-from django_authmail import dispatch, keys, outbox
+from django_authmail import dispatch, keyring, keys, outbox
+from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey, Message
 from django_authmail.notifiers import OTPNotifier
+from tests.outbox.factories import auth_message
 from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -277,6 +280,105 @@ def test_only_a_key_s_name_can_be_changed(admin_client: Client) -> None:
         "d",
     )
     assert admin_client.get(f"{KEYS}{row.pk}/delete/").status_code == 403
+
+
+def test_a_new_key_has_the_terms_of_its_form(admin_client: Client) -> None:
+    form = {
+        "name": "staging",
+        "is_test": "on",
+        "scopes": ["send:otp", "messages:read"],
+        "networks": " 10.0.0.0/8\r\n\r\n203.0.113.7 ",
+        "recipients": "Example.com\r\nHong@example.org",
+        "rate_per_minute": "0",
+        "expires_at_0": "2099-01-01",
+        "expires_at_1": "00:00",
+        "_save": "1",
+    }
+    response = admin_client.post(f"{KEYS}add/", form)
+    shown = re.search(r'id="authmail-key">(am_test_\w+)<', response.content.decode())
+    assert shown is not None
+    row = ApiKey.objects.get()
+    assert row.digest == keys.digest(shown[1])
+    assert row.scopes == ["send:otp", "messages:read"]
+    assert row.networks == ["10.0.0.0/8", "203.0.113.7/32"]
+    assert row.recipients == ["@example.com", "hong@example.org"]
+    assert (row.rate_per_minute, row.holder) == (0, row.pk)
+    assert row.expires_at is not None
+    text = _text(admin_client, f"{KEYS}{row.pk}/change/")
+    for term in ("10.0.0.0/8, 203.0.113.7/32", "@example.com, hong@example.org", "no limit"):
+        assert term in text
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"networks": "10.0.0.1/8"}, "Write 10.0.0.0/8, or the address alone"),
+        ({"recipients": "a@"}, "is neither an address nor a domain"),
+        ({"rate_per_minute": "-1"}, "greater than or equal to 0"),
+    ],
+)
+def test_a_key_is_not_made_with_terms_that_are_none(
+    admin_client: Client, given: dict[str, str], error: str
+) -> None:
+    form = {"name": "shop", "scopes": ["send:otp"], "_save": "1"} | given
+    assert error in admin_client.post(f"{KEYS}add/", form).content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_rotates_a_key(admin_client: Client) -> None:
+    old, _ = keyring.issue("shop", Terms(scopes=("send:otp",)))
+    page = f"{KEYS}{old.pk}/rotate/"
+    assert page in _text(admin_client, f"{KEYS}{old.pk}/change/")
+    assert "“shop”" in _text(admin_client, page)
+    assert "Ensure this value" in admin_client.post(page, {"hours": "-1"}).content.decode()
+    response = admin_client.post(page, {"hours": "2"})
+    text = response.content.decode()
+    shown = re.search(r'id="authmail-key">(am_live_\w+)<', text)
+    assert shown is not None
+    assert "no-store" in response["Cache-Control"]
+    new = ApiKey.objects.get(digest=keys.digest(shown[1]))
+    old.refresh_from_db()
+    assert (new.holder, new.scopes) == (old.holder, ["send:otp"])
+    assert old.expires_at == new.created_at + timedelta(hours=2)
+    assert f"The key that it replaces, {old.prefix}…, ends at" in text
+    for row in (old, new):
+        history = _text(admin_client, f"{KEYS}{row.pk}/history/")
+        assert "rotated" in history
+        assert shown[1] not in history
+    again = admin_client.post(page, {"hours": "2"}, follow=True).content.decode()
+    assert f"was replaced by {new.prefix}…" in again
+    at_once = admin_client.post(f"{KEYS}{new.pk}/rotate/", {"hours": "0"}).content.decode()
+    assert f"The key that it replaces, {new.prefix}…, has ended." in at_once
+    new.refresh_from_db()
+    assert new.revoked_at is not None
+    assert "/rotate/" not in _text(admin_client, f"{KEYS}{new.pk}/change/")
+
+
+@pytest.mark.parametrize("permissions", [["view"], ["view", "change"], ["view", "add"]], ids=str)
+def test_to_rotate_a_key_needs_the_permissions_to_make_and_to_change_one(
+    client: Client, permissions: list[str]
+) -> None:
+    user = User.objects.create_user("op", is_staff=True)
+    wanted = [f"{permission}_apikey" for permission in permissions]
+    user.user_permissions.set(Permission.objects.filter(codename__in=wanted))
+    client.force_login(user)
+    row, _ = keyring.issue("shop", Terms())
+    assert client.post(f"{KEYS}{row.pk}/rotate/", {"hours": "0"}).status_code == 403
+    assert ApiKey.objects.get().revoked_at is None
+    assert "/rotate/" not in _text(client, f"{KEYS}{row.pk}/change/")
+
+
+def test_a_message_of_a_test_says_that_nobody_gets_it(admin_client: Client) -> None:
+    row = dispatch.send_now(auth_message(), is_test=True)
+    assert "authmail-state-test" in _text(admin_client, LOG)
+    assert "A key for tests sent it" in _text(admin_client, f"{LOG}{row.pk}/change/")
+
+
+def test_a_message_s_page_names_the_newest_key_of_its_holder(admin_client: Client) -> None:
+    old, _ = keyring.issue("shop", Terms())
+    row = outbox.submit(auth_message(), owner=f"key:{old.holder}")
+    new, _ = keyring.rotate(old, overlap=timedelta(hours=1))
+    assert new.prefix in _text(admin_client, f"{LOG}{row.pk}/change/")
 
 
 def test_revokes_keys(admin_client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -41,6 +42,9 @@ def test_no_two_keys_are_the_same() -> None:
 )
 def test_refuses_what_is_no_key(change: Any) -> None:
     assert not keys.well_formed(change(str(keys.generate())))
+
+
+_OTP_ALONE = ("--scope", "send:otp")
 
 
 def _run(*args: str) -> str:
@@ -81,6 +85,9 @@ class TestCommand:
             (["--name", ""], "--name must have 1 to 100 characters"),
             (["--name", "x", "--scope", "send:opt"], "Did you mean 'send:otp'?"),
             (["--name", "x", "--expires-days", "0"], "--expires-days must be 1 or more"),
+            (["--name", "x", "--rate", "-1"], "--rate must be 0 or more"),
+            (["--name", "x", "--network", "10.0.0.1/8"], "Write 10.0.0.0/8, or the address alone"),
+            (["--name", "x", "--recipient", "nobody@"], "is neither an address nor a domain"),
             ([], "--name"),
         ],
     )
@@ -111,3 +118,52 @@ class TestCommand:
         with pytest.raises(CommandError, match="No key has this prefix"):
             _run("revoke", "am_live_")
         assert not ApiKey.objects.exclude(revoked_at=None).exists()
+
+    def test_a_key_has_the_terms_that_it_was_made_with(self) -> None:
+        args = "--name staging --network 203.0.113.7 --network 10.0.0.0/8 --rate 5 --test"
+        made = json.loads(
+            _run(
+                "create",
+                *args.split(),
+                "--recipient",
+                "Example.com",
+                "--scope",
+                "send:otp",
+                "--json",
+            )
+        )
+        assert made["key"].startswith("am_test_")
+        assert made["test"] is True
+        assert made["networks"] == ["203.0.113.7/32", "10.0.0.0/8"]
+        assert made["recipients"] == ["@example.com"]
+        assert made["rate_per_minute"] == 5
+        terms = "send:otp, from 203.0.113.7/32, from 10.0.0.0/8, to @example.com, 5 a minute"
+        assert f"[{terms}]" in _run("list")
+
+    def test_rotates(self) -> None:
+        old = _run("create", "--name", "shop").strip()
+        made = json.loads(_run("rotate", old, "--overlap-hours", "2", "--json"))
+        old_row = ApiKey.objects.get(digest=keys.digest(old))
+        row = ApiKey.objects.get(digest=keys.digest(made["key"]))
+        assert row.holder == old_row.holder
+        assert old_row.expires_at == row.created_at + timedelta(hours=2)
+        with pytest.raises(CommandError, match=f"Nothing was done. .* replaced by {row.prefix}"):
+            _run("rotate", old_row.prefix)
+        with pytest.raises(CommandError, match="--overlap-hours must be 0 or more"):
+            _run("rotate", row.prefix, "--overlap-hours", "-1")
+
+    def test_says_what_becomes_of_the_others_of_a_holder(self) -> None:
+        old = _run("create", "--name", "shop").strip()
+        err = StringIO()
+        call_command("authmail_key", "rotate", old, stdout=StringIO(), stderr=err)
+        ends = r"The key that it replaces, am_live_\w{6}…, ends at 20.* UTC\."
+        assert re.search(ends, err.getvalue())
+        err = StringIO()
+        call_command("authmail_key", "revoke", old, stdout=StringIO(), stderr=err)
+        newest = ApiKey.objects.get(revoked_at=None)
+        assert err.getvalue() == f"Key {newest.prefix}… of the same holder is valid still.\n"
+        err = StringIO()
+        call_command(
+            "authmail_key", "rotate", newest.prefix, overlap_hours=0, stdout=StringIO(), stderr=err
+        )
+        assert f"The key that it replaces, {newest.prefix}…, ends now." in err.getvalue()

@@ -1,23 +1,25 @@
-"""The keys of the API: made, renamed and revoked here, and shown once."""
+"""The keys of the API: made, renamed, rotated and revoked here, and shown once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, pgettext
 from django.views.decorators.debug import sensitive_variables
 
-from django_authmail import keys
+from django_authmail import keyring, keys
 from django_authmail.admin import shown
+from django_authmail.admin.key_pages import KeyPages
 from django_authmail.clock import db_now
+from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey
 
 if TYPE_CHECKING:
@@ -29,7 +31,28 @@ else:
     _KeyForm = forms.ModelForm
 
 
+class _Lines(forms.CharField):
+    """A list, each entry on a line of its own, in the form that `read` returns."""
+
+    def __init__(self, read: Callable[[str], str], **options: Any) -> None:
+        widget = forms.Textarea(attrs={"rows": 3, "cols": 40})
+        super().__init__(required=False, widget=widget, **options)
+        self._read = read
+
+    def clean(self, value: Any) -> list[str]:
+        lines = filter(None, map(str.strip, super().clean(value).splitlines()))
+        try:
+            return list(dict.fromkeys(map(self._read, lines)))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
 class ApiKeyForm(_KeyForm):
+    is_test = forms.BooleanField(
+        label=_("For tests"),
+        required=False,
+        help_text=_("Everything is done but the hand-over to a mail server: nobody gets a mail."),
+    )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
         choices=[(scope, scope) for scope in keys.SCOPES],
@@ -37,12 +60,35 @@ class ApiKeyForm(_KeyForm):
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What the key may do."),
     )
+    networks = _Lines(
+        keyring.network,
+        label=_("Allowed networks"),
+        help_text=_(
+            "Where it may be used from, one a line: 10.0.0.0/8, or an address. Empty: anywhere."
+        ),
+    )
+    recipients = _Lines(
+        keyring.recipient,
+        label=_("Allowed recipients"),
+        help_text=_("Whom it may send to, one a line: an address or a domain. Empty: anybody."),
+    )
 
     class Meta:
         model = ApiKey
-        fields = ("name", "scopes", "expires_at")
+        fields = (
+            "name",
+            "is_test",
+            "scopes",
+            "networks",
+            "recipients",
+            "rate_per_minute",
+            "expires_at",
+        )
         help_texts = {
             "name": _("Who will use it. One key for each service, so that each can be revoked."),
+            "rate_per_minute": _(
+                "Most requests that send, in a minute. Empty: as in the settings. 0: no limit."
+            ),
             "expires_at": _("Empty: never."),
         }
 
@@ -51,6 +97,9 @@ _KEY_FACTS = (
     "shown_prefix",
     "status",
     "shown_scopes",
+    "shown_networks",
+    "shown_recipients",
+    "rate",
     "created",
     "expires",
     "revoked",
@@ -103,39 +152,55 @@ class ApiKeyAdmin(_KeyAdmin):
         buttons = {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, {**(extra_context or {}), **buttons})
 
+    def get_urls(self) -> list[Any]:
+        # Before those of a row, which take any text for its id.
+        return [*KeyPages(self).urls, *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        may = self.has_change_permission(request) and self.has_add_permission(request)
+        if row is not None and row.revoked_at is None and may:
+            context["rotate_url"] = KeyPages(self).rotate_url(row)
+        return super().render_change_form(request, context, *args, **options)
+
     @sensitive_variables()
     def save_model(
         self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm[ApiKey], change: bool
     ) -> None:
-        if not change:
-            key = keys.generate()
-            obj.prefix, obj.digest = keys.prefix(key), keys.digest(key)
-            request._authmail_new_key = key  # type: ignore[attr-defined] # for response_add below
-        super().save_model(request, obj, form, change)
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        terms = Terms(
+            scopes=tuple(obj.scopes),
+            networks=tuple(obj.networks),
+            recipients=tuple(obj.recipients),
+            rate_per_minute=obj.rate_per_minute,
+        )
+        row, key = keyring.issue(
+            obj.name,
+            terms,
+            expires=obj.expires_at,
+            is_test=form.cleaned_data["is_test"],
+        )
+        obj.pk = row.pk
+        obj.refresh_from_db()
+        request._authmail_new_key = key  # type: ignore[attr-defined] # for response_add below
 
     @sensitive_variables()
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        # The answer itself shows the key. A message of the messages framework would write it into
-        # a cookie or the session table.
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("The key was made"),
-            "opts": self.opts,
-            "api_key": obj,
-            "key": request._authmail_new_key,  # type: ignore[attr-defined] # see save_model
-        }
-        response = TemplateResponse(request, "admin/authmail/apikey/created.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        key: str = request._authmail_new_key  # type: ignore[attr-defined] # see save_model
+        return KeyPages(self).shown_once(request, obj, key)
 
     @admin.action(description=_("Revoke selected keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         live = queryset.filter(revoked_at=None)
         # Logged before the update: the filter finds nothing afterwards.
         self.log_revocations(request, live)
-        count = live.update(revoked_at=db_now(live.db))
+        count = keyring.revoke(live)
         self.message_user(
             request,
             ngettext("%(count)d key was revoked.", "%(count)d keys were revoked.", count)
@@ -171,6 +236,20 @@ class ApiKeyAdmin(_KeyAdmin):
     @admin.display(description=_("scopes"))
     def shown_scopes(self, row: ApiKey) -> str:
         return ", ".join(row.scopes)
+
+    @admin.display(description=_("allowed networks"))
+    def shown_networks(self, row: ApiKey) -> str:
+        return ", ".join(row.networks) or shown.EMPTY
+
+    @admin.display(description=_("allowed recipients"))
+    def shown_recipients(self, row: ApiKey) -> str:
+        return ", ".join(row.recipients) or shown.EMPTY
+
+    @admin.display(description=_("requests per minute"))
+    def rate(self, row: ApiKey) -> str:
+        if row.rate_per_minute == 0:
+            return str(_("no limit"))
+        return shown.EMPTY if row.rate_per_minute is None else f"{row.rate_per_minute:,}"
 
     @admin.display(description=_("state"))
     def status(self, row: ApiKey) -> SafeString:

@@ -131,7 +131,7 @@ class _Titled:
 class MessageAdmin(_ReadOnly, _MessageAdmin):
     list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
     list_display_links = ("created", "masked_recipient")
-    list_filter = ("state", ErrorCodeFilter, "created_at")
+    list_filter = ("state", ErrorCodeFilter, "is_test", "created_at")
     list_per_page = 50
     # Counting all messages ever sent would take longer than finding the one asked for.
     show_full_result_count = False
@@ -233,7 +233,10 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
 
     @admin.display(description=_("state"), ordering="state")
     def badge(self, row: Message) -> SafeString:
-        return shown.badge(row.state, row.get_state_display())
+        state = shown.badge(row.state, row.get_state_display())
+        if not row.is_test:
+            return state
+        return format_html("{} {}", state, shown.badge("test", str(_("test"))))
 
     @admin.display(description=_("outcome"))
     def outcome(self, row: Message) -> SafeString | str:
@@ -252,6 +255,8 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
 
     @admin.display(description=_("what it means"))
     def advice(self, row: Message) -> SafeString | str:
+        if row.is_test and row.state == State.ACCEPTED:
+            return str(_AS_TEST)
         meaning = _MEANINGS.get(row.state, "")
         if not row.reason:
             return str(meaning)
@@ -304,8 +309,9 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
             return str(_("this project"))
         if row.owner == "setting":
             return str(_("the key in AUTHMAIL_API_KEY"))
-        key_id = _uuid(row.owner.removeprefix("key:"))
-        key = None if key_id is None else ApiKey.objects.filter(pk=key_id).first()
+        holder = _uuid(row.owner.removeprefix("key:"))
+        keys = ApiKey.objects.none() if holder is None else ApiKey.objects.filter(holder=holder)
+        key = keys.order_by("created_at").last()
         return row.owner if key is None else str(key)
 
     @admin.display(description=_("request id"))
@@ -327,6 +333,12 @@ _MEANINGS: dict[str, Promise] = {
     State.SUPERSEDED: _("It was not sent, and will not be: a newer one took its place."),
     State.UNKNOWN: _("The mail server may have taken it; nobody can say."),
 }
+
+
+_AS_TEST = _(
+    "A key for tests sent it: everything was done but the hand-over. No mail server was asked, and "
+    "nobody gets it."
+)
 
 
 @sensitive_variables()

@@ -21,9 +21,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_authmail.api import headers, problems
-from django_authmail.api.authentication import BearerAuthentication, Caller
+from django_authmail.api import clients, headers, problems
+from django_authmail.api.authentication import BearerAuthentication
 from django_authmail.api.problems import Problem
+from django_authmail.keyring import Caller
 
 
 class Renderer(JSONRenderer):
@@ -111,7 +112,11 @@ class AuthmailView(APIView):
             _, self.caller = authenticator.authenticate(request) or self._refuse()
 
     def check_permissions(self, request: Request) -> None:
-        if self.get_authenticators() and self.scope and self.scope not in self.caller.scopes:
+        if not self.get_authenticators():
+            return
+        if not self.caller.may_come_from(clients.client_address(request)):
+            raise Problem("ip_not_allowed")
+        if self.scope and self.scope not in self.caller.scopes:
             raise Problem("insufficient_scope", f"The key does not have the scope {self.scope!r}.")
 
     def get_format_suffix(self, **kwargs: Any) -> None:

@@ -40,6 +40,7 @@ def sent(row: Message, message: AuthMessage) -> dict[str, Any]:
         "message_id": row.message_id,
         "provider_id": row.provider_id,
         "refused": _refused(row, message),
+        **_test_mark(row),
     }
 
 
@@ -80,6 +81,7 @@ def queued(row: Message) -> dict[str, Any]:
         "state": State.QUEUED,
         "id": str(row.pk),
         "message_id": row.message_id,
+        **_test_mark(row),
     }
 
 
@@ -91,6 +93,10 @@ def finding(found: Finding, *, in_detail: bool) -> dict[str, Any]:
         if not found.ok:
             entry["detail"] = found.problem
     return entry
+
+
+def _test_mark(row: Message) -> dict[str, bool]:
+    return {"test": True} if row.is_test else {}
 
 
 def _refused(row: Message, message: AuthMessage) -> list[dict[str, Any]]:
@@ -128,6 +134,14 @@ class _Time(serializers.DateTimeField):
         super().__init__(format=ISO_8601, default_timezone=UTC, **options)
 
 
+def _test_field() -> serializers.BooleanField:
+    return serializers.BooleanField(
+        required=False,
+        help_text="`true` where the key is for tests: nothing was or will be sent. Absent "
+        "otherwise.",
+    )
+
+
 class RefusedRecipient(serializers.Serializer[Any]):
     """A recipient that no server took the mail for: refused for good, or only for now."""
 
@@ -145,6 +159,7 @@ class SentAnswer(serializers.Serializer[Any]):
     message_id = serializers.CharField(help_text="The Message-ID header of the mail.")
     provider_id = serializers.CharField(help_text="What the mail server said after its 250.")
     refused = RefusedRecipient(many=True)
+    test = _test_field()
 
 
 class DryRunAnswer(serializers.Serializer[Any]):
@@ -159,6 +174,7 @@ class QueuedAnswer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(["queued"])
     id = serializers.UUIDField()
     message_id = serializers.CharField()
+    test = _test_field()
 
 
 class RecipientAnswer(serializers.ModelSerializer[Recipient]):
@@ -204,6 +220,7 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     accepted_at = _Time(allow_null=True)
     settled_at = _Time(allow_null=True)
     expires_at = _Time(allow_null=True)
+    test = serializers.BooleanField(source="is_test", help_text="Whether a key for tests sent it.")
     recipients = RecipientAnswer(many=True)
     attempts = AttemptAnswer(many=True)
 
@@ -211,8 +228,8 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
         model = Message
         fields = (
             "id", "state", "kind", "locale", "message_id", "provider_id", "error_code", "reason",
-            "request_id", "created_at", "accepted_at", "settled_at", "expires_at", "recipients",
-            "attempts",
+            "request_id", "created_at", "accepted_at", "settled_at", "expires_at", "test",
+            "recipients", "attempts",
         )  # fmt: skip
 
 

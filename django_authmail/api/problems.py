@@ -75,6 +75,19 @@ KINDS: dict[str, Kind] = {
         title="The API key does not allow this",
         hint=_("Use a key that has the scope, or ask whoever runs this service for one."),
     ),
+    "ip_not_allowed": Kind(
+        status=403,
+        title="The API key may not be used from this address",
+        hint=_(
+            "Use the key from a network that it is made for. Where the service is behind a proxy, "
+            "whoever runs it has to set AUTHMAIL_TRUSTED_PROXIES."
+        ),
+    ),
+    "recipient_not_allowed": Kind(
+        status=403,
+        title="The API key may not send to this recipient",
+        hint=_("Send to a recipient that the key is made for, or use a key without this limit."),
+    ),
     "not_found": Kind(
         status=404,
         title="Not found",

@@ -64,12 +64,18 @@ class SendView(AuthmailView):
             raise Problem("idempotency_unavailable", "Nothing was sent.")
         given = inputs.checked(self.form, body.read_json(request._request))
         message = self._message(given)
+        self._refuse_not_allowed(given)
         self._refuse_suppressed(message, given)
         if dry_run:
             return Response(outputs.DRY_RUN)
-        use = _admit(message)
+        use = _admit(message, is_test=self.caller.is_test)
         if headers.respond_async(request):
-            row = outbox.submit(message, owner=self.caller.owner, request_id=self.request_id)
+            row = outbox.submit(
+                message,
+                owner=self.caller.owner,
+                request_id=self.request_id,
+                is_test=self.caller.is_test,
+            )
             return Response(
                 outputs.queued(row),
                 status=202,
@@ -80,7 +86,11 @@ class SendView(AuthmailView):
             )
         try:
             row = dispatch.send_now(
-                message, owner=self.caller.owner, request_id=self.request_id, since=self.begun
+                message,
+                owner=self.caller.owner,
+                request_id=self.request_id,
+                since=self.begun,
+                is_test=self.caller.is_test,
             )
         except MailerUnavailable as error:
             if use is not None:
@@ -90,6 +100,16 @@ class SendView(AuthmailView):
             # Nobody got it: the caller may try again at once.
             counters.give_back(use)
         return Response(outputs.sent(row, message))
+
+    @sensitive_variables()
+    def _refuse_not_allowed(self, given: dict[str, Any]) -> None:
+        faults = [
+            Fault(pointer, "is a recipient that the key may not send to")
+            for pointer, address in _addresses(given)
+            if not self.caller.may_send_to(envelope_address(address, "to"))
+        ]
+        if faults:
+            raise Problem("recipient_not_allowed", faults=faults)
 
     @sensitive_variables()
     def _refuse_suppressed(self, message: AuthMessage, given: dict[str, Any]) -> None:
@@ -256,9 +276,9 @@ class SendRawView(SendView):
         )
 
 
-def _admit(message: AuthMessage) -> Use | None:
+def _admit(message: AuthMessage, *, is_test: bool) -> Use | None:
     try:
-        return limits.admit(message)
+        return limits.admit(message, is_test=is_test)
     except RecipientCooldown as error:
         wait = error.retry_after
     raise Problem(

@@ -21,10 +21,11 @@ from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
 
 
-def admit(message: AuthMessage) -> Use | None:
+def admit(message: AuthMessage, *, is_test: bool = False) -> Use | None:
     """Count `message` against the limits of each of its recipients; None where there are none.
 
-    Give the use back by `counters.give_back` if the message surely was not sent.
+    Tests are counted apart: they must not keep a real mail from anybody. Give the use back by
+    `counters.give_back` if the message surely was not sent.
 
     Raises:
         RecipientCooldown: one of them had enough of this kind; nothing is counted.
@@ -32,7 +33,7 @@ def admit(message: AuthMessage) -> Use | None:
     limits = [
         limit
         for mailbox in {folded_hash(address) for address in message.envelope.recipients}
-        for limit in _limits(message.kind, mailbox)
+        for limit in _limits(f"test:{message.kind}" if is_test else message.kind, mailbox)
     ]
     if not limits:
         return None

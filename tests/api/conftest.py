@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test import Client
 
-from django_authmail import keys
+from django_authmail import keyring, keys
+from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey
 
 if TYPE_CHECKING:
@@ -52,17 +53,10 @@ def make_key(db: None) -> MakeKey:
     """Make a key of the API: its row, and the key itself."""
 
     def make(
-        *, scopes: tuple[str, ...] = keys.SCOPES, expires_at: datetime | None = None
+        *, expires_at: datetime | None = None, is_test: bool = False, **terms: Any
     ) -> tuple[ApiKey, str]:
-        key = keys.generate()
-        row = ApiKey.objects.create(
-            name="tests",
-            prefix=keys.prefix(key),
-            digest=keys.digest(key),
-            scopes=list(scopes),
-            expires_at=expires_at,
-        )
-        return row, key
+        given = Terms(**{"scopes": keys.SCOPES, **terms})
+        return keyring.issue("tests", given, expires=expires_at, is_test=is_test)
 
     return make
 

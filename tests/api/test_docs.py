@@ -67,7 +67,7 @@ def test_the_project_s_spectacular_settings_do_not_shine_through(
     assert Client().get("/openapi.json").json()["info"]["title"] == "django-authmail"
 
 
-@pytest.mark.usefixtures("mounted_deep")
+@pytest.mark.usefixtures("db", "mounted_deep")
 def test_addresses_follow_the_mount() -> None:
     document = Client().get("/deep/mail/openapi.json").json()
     assert document["servers"] == [{"url": "/deep/mail"}]
