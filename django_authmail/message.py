@@ -30,10 +30,14 @@ MAX_HEADER_NAME = 50
 MAX_FILENAME = 255
 #: RFC 6838 4.2 has 127 for each half; the rest is for parameters.
 MAX_CONTENT_TYPE = 400
+#: Contract, section 1: what a caller may have kept with a message is short.
+MAX_METADATA = 10
+MAX_METADATA_VALUE = 200
 
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>")
 # RFC 5646 in short: language, script, region; Django writes some with an underscore.
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:[-_][A-Za-z0-9]{1,8})*")
+_METADATA_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
 # RFC 5322 3.6.8: printable ASCII without the colon.
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _OUR_HEADERS = frozenset(
@@ -99,6 +103,7 @@ class PlainMail:
     priority: Priority = Priority.LOW
     supersedes: bool = False
     supersede_key: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def as_bytes(self) -> bytes:
         """Return the mail as it goes over the wire."""
@@ -168,7 +173,7 @@ class AuthMessage:
     Raises:
         UnsafeHeader: CR, LF or NUL in an address, the subject, the Message-ID, the locale or an
             extra header; one of these that cannot be written as it should; an extra header that
-            the message writes itself.
+            the message writes itself; metadata that is none.
         InvalidAddress: an address that is none, or no recipient at all.
     """
 
@@ -192,6 +197,8 @@ class AuthMessage:
     supersedes: bool = False
     #: Narrows that to messages with the same key: `login`, `payment-4711`.
     supersede_key: str = ""
+    #: Pairs of name and value that are kept with the row, and never in the mail: `order`, `4711`.
+    metadata: tuple[tuple[str, str], ...] = ()
     #: With angle brackets. Fixed here, so that every attempt carries the same one.
     message_id: str = ""
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -225,6 +232,7 @@ class AuthMessage:
         _guard_message_id(self.message_id)
         _guard_locale(self.locale)
         normalise(self, "extra_headers", _guarded_headers(self.extra_headers))
+        guard_metadata(self.metadata)
         normalise(self, "attachments", tuple(self.attachments))
         if not all(isinstance(attachment, Attachment) for attachment in self.attachments):
             raise TypeError("attachments takes a tuple of Attachment")
@@ -268,6 +276,27 @@ def _guard_locale(value: str) -> None:
     safe_header(value, "locale")
     if value and not _LANGUAGE.fullmatch(value):
         raise UnsafeHeader("locale", "is not a language tag such as ko or en-GB")
+
+
+def guard_metadata(pairs: tuple[tuple[str, str], ...]) -> None:
+    """Raise UnsafeHeader for metadata that is too much, or not made for lists and logs.
+
+    Its text names no value: it may be anything that a caller knows.
+    """
+    if not isinstance(pairs, tuple):
+        raise TypeError("metadata takes a tuple of pairs; of a dict, tuple(metadata.items())")
+    if len(pairs) > MAX_METADATA:
+        raise UnsafeHeader("metadata", f"has more than {MAX_METADATA} members")
+    for name, value in pairs:
+        if not isinstance(name, str) or not _METADATA_NAME.fullmatch(name):
+            raise UnsafeHeader(
+                "metadata", "has a name that is not 1 to 40 characters of A-Z, a-z, 0-9, _ . and -"
+            )
+        if not isinstance(value, str) or len(value) > MAX_METADATA_VALUE:
+            raise UnsafeHeader(
+                "metadata", f"has a value that is no string of at most {MAX_METADATA_VALUE}"
+            )
+        safe_header(value, "metadata")
 
 
 def _guarded_headers(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

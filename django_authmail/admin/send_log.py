@@ -152,7 +152,7 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
             _("Course"),
             {"fields": (("created", "accepted", "settled"), ("next_attempt", "expires"))},
         ),
-        (_("Origin"), {"fields": (("sender", "request"), "id")}),
+        (_("Origin"), {"fields": (("sender", "request"), "kept_with_it", "id")}),
     )
     readonly_fields = tuple(flatten_fieldsets(fieldsets))
 
@@ -317,6 +317,11 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
     @admin.display(description=_("request id"))
     def request(self, row: Message) -> str:
         return row.request_id or shown.EMPTY
+
+    @admin.display(description=_("metadata"))
+    def kept_with_it(self, row: Message) -> SafeString | str:
+        pairs = sorted(row.metadata.items())
+        return format_html_join("", "<div><code>{}</code>: {}</div>", pairs) or shown.EMPTY
 
 
 _MEANINGS: dict[str, Promise] = {

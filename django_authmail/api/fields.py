@@ -15,7 +15,12 @@ from rest_framework import serializers
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import header_address, safe_header
-from django_authmail.message import Attachment
+from django_authmail.message import (
+    MAX_METADATA,
+    MAX_METADATA_VALUE,
+    Attachment,
+    guard_metadata,
+)
 from django_authmail.notifiers.values import MAX_TOKEN
 
 MAX_ADDRESS = 320
@@ -159,6 +164,32 @@ class Values(serializers.DictField):
     """A JSON object, whose members the kind of mail judges."""
 
     default_error_messages = {"not_a_dict": "must be a JSON object"}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "maxProperties": MAX_METADATA,
+        "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,40}$"},
+        "additionalProperties": {"type": "string", "maxLength": MAX_METADATA_VALUE},
+    }
+)
+class Metadata(serializers.Field[dict[str, str], Any, Any, Any]):
+    """A flat JSON object of a few short strings."""
+
+    default_error_messages = {"invalid": "must be a JSON object of strings"}
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        try:
+            guard_metadata(tuple(data.items()))
+        except UnsafeHeader as error:
+            # Neither the name nor the value is shown: both are the caller's text.
+            fault = serializers.ValidationError(str(error).removeprefix("metadata "))
+        else:
+            return dict(data)
+        raise fault
 
 
 class Locale(Text):

@@ -22,6 +22,7 @@ from django_authmail.api.fields import (
     Code,
     HeaderText,
     Locale,
+    Metadata,
     Seconds,
     Text,
     Token,
@@ -29,7 +30,7 @@ from django_authmail.api.fields import (
     unknown_members,
 )
 from django_authmail.api.problems import Fault, Problem
-from django_authmail.message import MAX_SUBJECT
+from django_authmail.message import MAX_SUBJECT, Priority
 
 # Contract, section 1.
 MAX_RECIPIENTS = 50
@@ -40,7 +41,7 @@ MIN_EXPIRES_IN_SECONDS = 30
 MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
 
 # Members of the contract that this version does not have yet: said so, instead of "unknown".
-_NOT_YET = frozenset(("priority", "metadata", "webhook_url", "webhook_secret"))
+_NOT_YET = frozenset(("webhook_url", "webhook_secret"))
 
 
 class _Send(serializers.Serializer[Any]):
@@ -60,6 +61,19 @@ class _Send(serializers.Serializer[Any]):
         min_value=MIN_EXPIRES_IN_SECONDS,
         max_value=MAX_EXPIRES_IN_SECONDS,
         help_text="Seconds for which the content is valid. The mail is not sent later.",
+    )
+    priority = serializers.ChoiceField(
+        [priority.value for priority in Priority],
+        required=False,
+        allow_null=True,
+        error_messages={"invalid_choice": "must be high or low"},
+        help_text="`low` for what nobody waits for: where mails queue, it leaves after the others. "
+        "By default what the kind says, which is `high` for codes and links.",
+    )
+    metadata = Metadata(
+        required=False,
+        allow_null=True,
+        help_text="Kept with the message and shown by GET /messages/{id}; never in the mail.",
     )
 
     def get_fields(self) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from rest_framework import ISO_8601, serializers
 from django_authmail import hints
 from django_authmail.api.problems import KINDS, Problem
 from django_authmail.api.readiness import Finding
-from django_authmail.message import AuthMessage
+from django_authmail.message import AuthMessage, Priority
 from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.models import Priority as StoredPriority
 from django_authmail.outcomes import Reason
 
 _IN_DOUBT = "Nobody knows whether the mail server took the mail."
@@ -208,6 +209,16 @@ class AttemptAnswer(serializers.ModelSerializer[Attempt]):
         )  # fmt: skip
 
 
+class _Priority(serializers.ChoiceField):
+    """The word of the contract for the number of the row."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__([word.value for word in Priority], **options)
+
+    def to_representation(self, value: Any) -> str:
+        return StoredPriority(value).name.lower()
+
+
 class MessageAnswer(serializers.ModelSerializer[Message]):
     """A message as its owner may see it: no content, no full address."""
 
@@ -216,6 +227,8 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     reason = _Word()
     provider_id = _Word()
     request_id = _Word()
+    priority = _Priority()
+    metadata = serializers.DictField(child=serializers.CharField())
     created_at = _Time()
     accepted_at = _Time(allow_null=True)
     settled_at = _Time(allow_null=True)
@@ -228,8 +241,8 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
         model = Message
         fields = (
             "id", "state", "kind", "locale", "message_id", "provider_id", "error_code", "reason",
-            "request_id", "created_at", "accepted_at", "settled_at", "expires_at", "test",
-            "recipients", "attempts",
+            "request_id", "priority", "metadata", "created_at", "accepted_at", "settled_at",
+            "expires_at", "test", "recipients", "attempts",
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from django_authmail.exceptions import (
     UnsafeHeader,
 )
 from django_authmail.guards import envelope_address
-from django_authmail.message import AuthMessage
+from django_authmail.message import AuthMessage, Priority
 from django_authmail.models import State
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.base import Options
@@ -271,8 +271,8 @@ class SendRawView(SendView):
             subject=given["subject"],
             html_body=html,
             text_body=given.get("text_body") or plaintext.text_of(html),
-            **_options(given),
             attachments=tuple(given.get("attachments", ())),
+            **_options(given) | {"metadata": tuple(given.get("metadata", {}).items())},
         )
 
 
@@ -300,9 +300,11 @@ def _addresses(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that every endpoint takes, as a notifier and a message name them."""
-    options = {name: given[name] for name in ("locale",) if name in given}
+    options: dict[str, Any] = {n: given[n] for n in ("locale", "metadata") if n in given}
     if "expires_in" in given:
         options["expires_in"] = timedelta(seconds=given["expires_in"])
+    if "priority" in given:
+        options["priority"] = Priority(given["priority"])
     return options
 
 

@@ -58,6 +58,10 @@ class Options(TypedDict, total=False):
     device: str
     #: Narrows what this mail supersedes to mails with the same key.
     supersede_key: str
+    #: Whether somebody waits for it; by default, what the kind says.
+    priority: Priority
+    #: Kept with the row of a mail that is recorded, and never in the mail.
+    metadata: Mapping[str, str]
     #: The mailer that `send` hands it to; None: the notifier's sender, else `default`.
     using: str | None
 
@@ -228,7 +232,8 @@ class Notifier:
             locale=language,
             expires_in=expires_in,
             on_unknown=self.on_unknown,
-            priority=self.priority,
+            priority=Priority(options.get("priority", self.priority)),
+            metadata=tuple(options.get("metadata", {}).items()),
             supersedes=self.supersedes,
             supersede_key=options.get("supersede_key", ""),
         )

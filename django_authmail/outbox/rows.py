@@ -60,6 +60,8 @@ class Recordable(Protocol):
     def supersedes(self) -> bool: ...
     @property
     def supersede_key(self) -> str: ...
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]: ...
     def as_bytes(self) -> bytes: ...
 
 
@@ -103,6 +105,7 @@ def new(
         on_unknown=message.on_unknown,
         priority=Priority[message.priority.name],
         deliver_using=list(deliver_using),
+        metadata=dict(message.metadata),
         created_at=now,
         state=State.QUEUED if lease is None else State.SENDING,
         lease=None if lease is None else uuid.uuid4(),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_authmail.models import Message
-from tests.api.conftest import CODE, OTP, Api, problem
+from tests.api.conftest import CODE, OTP, TO, Api, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,33 @@ pytestmark = pytest.mark.django_db
         pytest.param({"expires_in": True}, "validation_error", ["/expires_in"], id="true"),
         pytest.param({"expires_in": 60.0}, "validation_error", ["/expires_in"], id="a float"),
         pytest.param({"expires_in": 10**9}, "validation_error", ["/expires_in"], id="decades"),
+        pytest.param({"priority": "urgent"}, "validation_error", ["/priority"], id="no priority"),
+        pytest.param({"priority": 1}, "validation_error", ["/priority"], id="a number for a word"),
+        pytest.param({"metadata": []}, "validation_error", ["/metadata"], id="a list of metadata"),
+        pytest.param(
+            {"metadata": {"a": {"b": "c"}}}, "validation_error", ["/metadata"], id="deep metadata"
+        ),
+        pytest.param(
+            {"metadata": {"a": 1}}, "validation_error", ["/metadata"], id="a number in metadata"
+        ),
+        pytest.param(
+            {"metadata": {str(n): "" for n in range(11)}},
+            "validation_error",
+            ["/metadata"],
+            id="11 metadata",
+        ),
+        pytest.param(
+            {"metadata": {"a": "x" * 201}}, "validation_error", ["/metadata"], id="long metadata"
+        ),
+        pytest.param(
+            {"metadata": {"a": "x\r\ny"}}, "validation_error", ["/metadata"], id="metadata of lines"
+        ),
+        pytest.param(
+            {"metadata": {"a": "\ud800"}}, "validation_error", ["/metadata"], id="half a character"
+        ),
+        pytest.param(
+            {"metadata": {TO: "x"}}, "validation_error", ["/metadata"], id="an address as a name"
+        ),
         pytest.param({"locale": "korean!"}, "validation_error", ["/locale"], id="no language tag"),
         pytest.param({"usr_name": "x"}, "validation_error", ["/usr_name"], id="an unknown member"),
         pytest.param({"webhook_url": "x"}, "validation_error", ["/webhook_url"], id="not yet"),

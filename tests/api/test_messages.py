@@ -39,6 +39,8 @@ def test_says_what_became_of_a_message(api: Api, smtp_server: SmtpServer) -> Non
         "error_code": None,
         "reason": None,
         "request_id": "call-1",
+        "priority": "high",
+        "metadata": {},
         "test": False,
     }
     for secret in (CODE, TO, "홍길동"):
