@@ -31,7 +31,8 @@ class AuthmailClient(Methods[Sent, Message, Health]):
 
     With `idempotency=False`, for a service that has it off, no call carries an Idempotency-Key, and
     none is repeated that the service may have taken. `allow_http` admits http:// with a name that
-    is not private. `transport` is httpx's, for a proxy or an authority of your own.
+    is not private. `language` ("ko") is that of the hints in errors. `transport` is httpx's, for a
+    proxy or an authority of your own.
     """
 
     def __init__(
@@ -42,9 +43,17 @@ class AuthmailClient(Methods[Sent, Message, Health]):
         *,
         idempotency: bool = True,
         allow_http: bool = False,
+        language: str = "",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(base_url, api_key, timeout, idempotency=idempotency, allow_http=allow_http)
+        super().__init__(
+            base_url,
+            api_key,
+            timeout,
+            idempotency=idempotency,
+            allow_http=allow_http,
+            language=language,
+        )
         self._http = httpx.Client(transport=transport, **self._http_options)
 
     def __enter__(self) -> Self:
@@ -81,9 +90,10 @@ class AuthmailClient(Methods[Sent, Message, Health]):
                 timeout=attempts.remaining,
             ) as response:
                 reading = Reading(response.status_code, response.headers, attempts.deadline)
-                for chunk in response.iter_raw():
-                    if not reading.take(chunk):
-                        break
+                if not reading.is_packed:
+                    for chunk in response.iter_bytes():
+                        if not reading.take(chunk):
+                            break
                 return reading.outcome()
         except httpx.RequestError as error:
             return lost(error)
@@ -102,9 +112,17 @@ class AsyncAuthmailClient(
         *,
         idempotency: bool = True,
         allow_http: bool = False,
+        language: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(base_url, api_key, timeout, idempotency=idempotency, allow_http=allow_http)
+        super().__init__(
+            base_url,
+            api_key,
+            timeout,
+            idempotency=idempotency,
+            allow_http=allow_http,
+            language=language,
+        )
         self._http = httpx.AsyncClient(transport=transport, **self._http_options)
 
     async def __aenter__(self) -> Self:
@@ -144,9 +162,10 @@ class AsyncAuthmailClient(
                 ) as response,
             ):
                 reading = Reading(response.status_code, response.headers, attempts.deadline)
-                async for chunk in response.aiter_raw():
-                    if not reading.take(chunk):
-                        break
+                if not reading.is_packed:
+                    async for chunk in response.aiter_bytes():
+                        if not reading.take(chunk):
+                            break
                 return reading.outcome()
         except httpx.RequestError as error:
             return lost(error)

@@ -12,7 +12,7 @@ import httpx
 
 from django_authmail.client import calls
 from django_authmail.client.calls import Attachment, Call, SendOptions
-from django_authmail.client.target import checked_base_url, checked_key
+from django_authmail.client.target import checked_base_url, checked_header, checked_key
 
 #: What each client makes of a `Sent`, a `Message` and a `Health`.
 S = TypeVar("S")
@@ -31,12 +31,15 @@ class Methods(Generic[S, M, H]):
         *,
         idempotency: bool,
         allow_http: bool,
+        language: str,
     ) -> None:
         self.base_url = checked_base_url(base_url, allow_http=allow_http)
         if not timeout > 0:
             raise ValueError(f"timeout is {timeout!r}; give the seconds that a call may take")
         self._timeout = timeout
         self._idempotency = idempotency
+        if language:
+            language = checked_header(language, "language", max_length=100)
         is_https = self.base_url.startswith("https:")
         self._http_options: dict[str, Any] = {
             "headers": {
@@ -45,6 +48,7 @@ class Methods(Generic[S, M, H]):
                 # A small answer could unpack to a huge one.
                 "Accept-Encoding": "identity",
                 "User-Agent": "django-authmail-client",
+                **({"Accept-Language": language} if language else {}),
             },
             "follow_redirects": False,  # they would take the key and the code elsewhere
             # A proxy of the environment would read both, where TLS does not keep it out.

@@ -98,6 +98,11 @@ class Reading:
         self._content = bytearray()
         self._is_late = False
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the answer came compressed, unasked; nobody knows how large it would become."""
+        return str(self._headers.get("Content-Encoding", "identity")).lower() != "identity"
+
     def take(self, chunk: bytes) -> bool:
         """Tell whether to read on."""
         self._content += chunk

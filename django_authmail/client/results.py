@@ -50,8 +50,8 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
 
 _NO_IDEMPOTENCY = (
     "Make the client with idempotency=False: it then sends no Idempotency-Key, and repeats nothing "
-    "that the service may have taken. Or have the service switch it on "
-    "(AUTHMAIL_IDEMPOTENCY_TTL_SECONDS), or updated."
+    "that the service may have taken. Or switch it on in the service "
+    "(AUTHMAIL_IDEMPOTENCY_TTL_SECONDS above 0), or update the service."
 )
 
 
