@@ -114,6 +114,11 @@ def rows() -> list[dict[str, Any]]:
             "has_body": row.sealed is not None,
             "recipients": [one.state for one in row.recipients.all()],
             "attempts": [one.result for one in row.attempts.all()],
+            # For whoever has to explain a copy.
+            "said": [
+                f"{one.started_at.timestamp():.3f} {one.duration_ms} ms {one.reason}"
+                for one in row.attempts.all()
+            ],
         }
         for row in Message.objects.prefetch_related("recipients", "attempts")
     ]
