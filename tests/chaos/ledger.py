@@ -35,6 +35,8 @@ class Taking:
     at: float
     #: The answer left the server.
     replied: bool = False
+    #: The server was killed at this moment: before the answer left, or before it noted that.
+    may_have_replied: bool = False
     #: How many more were taken from this client afterwards.
     followed_by: int = 0
 
@@ -72,7 +74,11 @@ def takings(entries: Sequence[Entry]) -> dict[str, list[Taking]]:
     found: dict[str, list[Taking]] = defaultdict(list)
     last: dict[str, Taking] = {}
     of_client: dict[str, list[Taking]] = defaultdict(list)
+    before: Entry = {"event": ""}
     for entry in entries:
+        if before["event"] == "taken" and entry["event"] == "started":
+            last[before["connection"]].may_have_replied = True
+        before = entry
         if entry["event"] == "taken":
             taking = Taking(
                 to=entry["to"],
@@ -161,7 +167,7 @@ def _compare(
     in_doubt = len(several)
     if row["state"] == "accepted":
         in_doubt -= 1
-        if not any(one.replied for one in several):
+        if not any(one.replied or one.may_have_replied for one in several):
             problems.append("accepted, but no answer ever left")
     elif row["state"] != "unknown":
         problems.append(f"{row['state']}, but it was taken")

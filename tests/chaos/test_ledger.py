@@ -131,3 +131,12 @@ def test_a_row_that_disagrees_with_the_ledger_is_a_problem(
 ) -> None:
     found = verdict(*entries, rows=[changes])
     assert any(problem in one for one in found.problems)
+
+
+def test_a_server_that_was_killed_at_this_moment_may_have_replied_or_not() -> None:
+    killed = [taken(), {"event": "started", "at": 101.0}]
+    assert verdict(*killed, rows=[row()]).problems == []
+    again = [*killed, taken("2.1"), replied("2.1")]
+    assert verdict(*again, rows=[row("accepted", "unknown", "accepted")]).problems == []
+    earlier = [taken(), taken("1.2", to="b@example.net"), {"event": "started", "at": 101.0}]
+    assert "no answer ever left" in verdict(*earlier, rows=[row()]).problems[0]
