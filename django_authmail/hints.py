@@ -56,7 +56,9 @@ _HINTS: dict[Reason, Promise] = {
     ),
     Reason.AUTH_TEMPORARY: _("The mail server cannot check logins at the moment. Try again later."),
     Reason.SMTP_TIMEOUT: _(
-        "The mail server did not answer in time; it did not take the mail. Try again later."
+        "The mail server did not answer in time; it did not take the mail. If it never answers, "
+        "check that port and TLS setting match (587 goes with STARTTLS, 465 with TLS from the "
+        "start), and whether a firewall lets this machine out on that port."
     ),
     Reason.OUTCOME_UNKNOWN: _(
         "The connection ended after the content was sent and before the server's answer: it may "

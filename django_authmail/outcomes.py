@@ -105,6 +105,8 @@ class Failure:
     reply: Reply | None = None
     #: Human detail for operators; holds no address, code or password.
     detail: str = ""
+    #: Server and step, such as `smtp.example.com:587, login`; empty where no server was asked.
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

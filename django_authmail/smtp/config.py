@@ -171,6 +171,11 @@ class SmtpConfig:
         return self.from_addr or (self.user if "@" in self.user else "")
 
     @property
+    def server(self) -> str:
+        """Host and port, for people who look for what is wrong."""
+        return f"{self.host}:{self.port}"
+
+    @property
     def header_lines(self) -> bytes:
         """`headers` as they stand at the top of a mail."""
         return b"".join(f"{name}: {value}\r\n".encode() for name, value in self.headers)

@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 
 from django_authmail.hashes import mask
@@ -73,6 +74,8 @@ class Connection:
         self.was_idle = False
         #: How it was logged in; empty without a login. For people who test a configuration.
         self.logged_in_with = ""
+        #: What it is at while it gets ready, in words for people.
+        self.step = ""
 
     @property
     def is_open(self) -> bool:
@@ -182,7 +185,9 @@ class Connection:
     def _prepare(self) -> None:
         config = self._config
         if config.use_ssl:
+            self.step = "TLS handshake"
             self._wire.start_tls()
+        self.step = "greeting"
         greeting = self._read()
         if not greeting.is_positive:
             raise SmtpFailure(classify(greeting, Stage.CONNECT))
@@ -190,10 +195,12 @@ class Connection:
         if config.use_tls:
             self._start_tls()
         if config.user:
+            self.step = "login"
             self.logged_in_with = log_in(self._wire, config, self.extensions.get("AUTH", ""))
 
     def _hello(self) -> None:
         config = self._config
+        self.step = "EHLO"
         name = config.local_hostname or _own_name(self._wire.own_address())
         self._write_lines([f"EHLO {name}"])
         reply, lines = self._wire.read()
@@ -214,6 +221,7 @@ class Connection:
             self.extensions[keyword.upper()] = value
 
     def _start_tls(self) -> None:
+        self.step = "STARTTLS"
         if "STARTTLS" not in self.extensions:
             if self._config.opportunistic:
                 return
@@ -346,10 +354,14 @@ def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
         SmtpFailure: with what went wrong; nothing is left open.
     """
     wire: Wire | None = None
+    connection: Connection | None = None
+    step = "connecting"
     try:
         if config.token_provider is not None:
+            step = "access token"
             # Before the server's own patience begins; cached, all but once an hour.
             bounded(config.token_provider.token, deadline)
+            step = "connecting"
         wire = Wire(config, deadline)
         connection = Connection(config, wire)
         connection._prepare()
@@ -358,7 +370,9 @@ def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
             wire.hang_up()
         if not isinstance(error, Exception):
             raise
-        raise SmtpFailure(failure_of(error, unexpected=Retry.CARRIER)) from None
+        step = connection.step if connection is not None else step
+        failure = failure_of(error, unexpected=Retry.CARRIER)
+        raise SmtpFailure(replace(failure, where=f"{config.server}, {step}")) from None
     return connection
 
 

@@ -216,6 +216,7 @@ def _text(result: SendResult) -> str:
     failure = result.failure
     if failure is None:
         return "accepted"
+    where = f": {failure.where}" if failure.where else ""
     said = f": the server said {str(failure.reply)!r}" if failure.reply else ""
     detail = f": {failure.detail}" if failure.detail and not failure.reply else ""
-    return f"{failure.error_code} ({failure.reason}){said}{detail}"
+    return f"{failure.error_code} ({failure.reason}){where}{said}{detail}"

@@ -169,7 +169,8 @@ def _hand_over(
             if may_replace and _is_of_the_connection(error.failure, was_used):
                 may_replace = False
                 continue
-            return SendResult(message_id=message_id, failure=error.failure, refused=error.refused)
+            failure = replace(error.failure, where=config.server)
+            return SendResult(message_id=message_id, failure=failure, refused=error.refused)
         except BaseException:
             pool.discard(connection)  # a time limit of gevent, or Ctrl-C: no place may be lost
             raise

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import smtplib
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,36 @@ def test_a_message_whose_building_was_changed_is_built_so(smtp_server: servers.S
     vars(one)["message"] = other.message
     assert backend(smtp_server).send_messages([one]) == 1
     assert smtp_server.mails[0].mail["Subject"] == "another"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, r"smtp_connection \(connection_refused\): 127\.0\.0\.1:\d+, connecting: .+refused"),
+        (
+            {"accepts": True},
+            r"smtp_timeout \(smtp_timeout\): 127\.0\.0\.1:\d+, greeting: timed out",
+        ),
+        (
+            {"accepts": True, "use_ssl": True, "use_tls": False},
+            r"smtp_timeout \(smtp_timeout\): 127\.0\.0\.1:\d+, TLS handshake: .*timed out",
+        ),
+    ],
+    ids=["nobody listens", "a server that says nothing", "TLS with a server that says nothing"],
+)
+def test_an_error_names_the_server_and_the_step(options: dict[str, Any], says: str) -> None:
+    options = dict(options)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if not options.pop("accepts", False):
+            listener.close()
+        given = {"host": "127.0.0.1", "port": port, "timeout": 0.3, **options}
+        with pytest.raises(DeliveryFailed, match=says):
+            EmailBackend(**given).send_messages([message()])
+
+
+def test_a_refused_login_names_the_server_and_the_step(smtp_server: servers.SmtpServer) -> None:
+    with pytest.raises(DeliveryFailed) as caught:
+        backend(smtp_server, password="wrong").send_messages([message()])
+    where = f"localhost:{smtp_server.port}, login: the server said '535"
+    assert str(caught.value).startswith(f"smtp_auth_failed (auth_failed): {where}")

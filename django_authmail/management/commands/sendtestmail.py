@@ -153,6 +153,8 @@ class Command(BaseCommand):
             return
         failure = result.failure or result.refused[0].failure
         said_by_server = str(failure.reply) if failure.reply else failure.detail
+        if failure.where:
+            self.stderr.write(_("Where: %(place)s") % {"place": failure.where})
         self.stderr.write(f"error_code: {failure.error_code}")
         self.stderr.write(f"reason: {failure.reason}")
         if said_by_server:
