@@ -86,12 +86,25 @@ def get_mailer(using: str = "default") -> BaseEmailBackend:
 
 
 def carrier(using: str = "") -> BaseEmailBackend:
-    """Return a new backend object that queued mail leaves by; the first of them by default.
+    """Return the backend object that queued mail leaves by; the first of them by default.
+
+    Each of Django's is a new one. Ours has nothing that belongs to one thread or one mail, so it is
+    made once for the settings that are in force.
 
     Raises:
         MailerUnusable: there is no such mailer, or it cannot carry stored mail.
     """
     using = using or conf.deliver_using[0]
+    kept = conf.values_in_force()
+    if isinstance(backend := kept.get(f"carrier {using}"), BaseEmailBackend):
+        return backend
+    backend = _new_carrier(using)
+    if hasattr(backend, "deliver"):
+        kept[f"carrier {using}"] = backend
+    return backend
+
+
+def _new_carrier(using: str) -> BaseEmailBackend:
     if problem := carrier_problem(using):
         raise MailerUnusable(problem)
     if conf.mailers is None and conf.email_backend in (_DJANGO_SMTP, OUTBOX):

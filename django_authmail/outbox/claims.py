@@ -172,7 +172,7 @@ def _ended_or_doubtful(
 def _claim(record: Record, opened: tuple[Envelope, bytes] | Failure, now: datetime) -> Claim | None:
     if record.row.state != State.SENDING or isinstance(opened, Failure):
         return None
-    return claim_of(record.row, *opened, now)
+    return claim_of(record, *opened, now)
 
 
 def _first(opened: tuple[Envelope, bytes] | Failure) -> str:

@@ -6,9 +6,13 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django_authmail.message import Envelope
 from django_authmail.models import Message
+
+if TYPE_CHECKING:
+    from django_authmail.outbox.record import Record
 
 #: A lease outlives the longest hand-over by this: a slow worker is not taken for a dead one.
 LEASE_MARGIN = timedelta(seconds=15)
@@ -43,10 +47,13 @@ class Claim:
     request_id: str = ""
     #: Whether it ends here: nothing of a test is handed over.
     is_test: bool = False
+    #: The rows as they were claimed. While the lease holds, nobody but its holder changes them.
+    record: Record = field(repr=False, compare=False)
 
 
-def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) -> Claim:
-    """Return the claim on a row that is being sent."""
+def claim_of(record: Record, envelope: Envelope, content: bytes, now: datetime) -> Claim:
+    """Return the claim on a message that is being sent."""
+    row = record.row
     if row.lease is None or row.due_at is None:
         raise ValueError("only a row that is being sent has a claim")
     valid = valid_until(row)
@@ -67,6 +74,7 @@ def claim_of(row: Message, envelope: Envelope, content: bytes, now: datetime) ->
         owner=row.owner,
         request_id=row.request_id,
         is_test=row.is_test,
+        record=record,
     )
 
 

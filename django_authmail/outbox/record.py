@@ -39,6 +39,8 @@ class Record:
     #: A hand-over to write down: a new row, or the last one written over.
     attempt: Attempt | None = None
     changed: list[Recipient] = field(default_factory=list)
+    #: All that was done to it is stored, and all that is stored is in it.
+    is_current: bool = True
 
     @property
     def pending(self) -> list[Recipient]:

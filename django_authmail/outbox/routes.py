@@ -26,6 +26,7 @@ def leave_by(claim: Claim, carrier: str) -> Claim:
     held = Message.objects.using(using).filter(id=claim.id, lease=claim.lease)
     if not retried(lambda: held.update(carrier=carrier[:64]), using=using):
         raise LeaseLost(f"message {claim.id} was taken over by another worker")
+    claim.record.row.carrier = carrier[:64]
     return replace(claim, carrier=carrier)
 
 
@@ -43,6 +44,7 @@ def note(one: Settlement) -> None:
             record.note(one.result, carrier=one.carrier, started_at=one.claim.started_at)
         rows.store(records.values(), using)
 
+    one.claim.record.is_current = False  # it does not have this attempt
     retried(write, using=using)
 
 

@@ -184,24 +184,36 @@ def store(records: Collection[Record], using: str) -> None:
 
 
 def _update(rows: Sequence[M], names: Sequence[str], using: str) -> None:
-    """Write the fields `names` of all `rows` by one statement, run once for each.
+    """Write the fields `names` of all `rows`.
 
-    Not `bulk_update`: its CASE for each row and field costs more than all the rest together, and
-    drivers send these in one go.
+    Not `bulk_update`: its CASE for each row and field costs more than all the rest together.
     """
     if not rows:
         return
     connection = connections[using]
     quoted = connection.ops.quote_name
     meta = rows[0]._meta
-    fields = {f.name: f for f in meta.concrete_fields}
-    changed = [fields[name] for name in names]
-    columns = ", ".join(f"{quoted(str(f.column))} = %s" for f in changed)
-    where = f"{quoted(str(meta.pk.column))} = %s"
-    sql = f"UPDATE {quoted(meta.db_table)} SET {columns} WHERE {where}"  # noqa: S608 - names of ours
+    by_name = {f.name: f for f in meta.concrete_fields}
+    fields = [*(by_name[name] for name in names), meta.pk]
+    columns = [quoted(str(f.column)) for f in fields]
+    table = quoted(meta.db_table)
     values = [
-        [f.get_db_prep_save(getattr(row, f.attname), connection) for f in (*changed, meta.pk)]
-        for row in rows
+        [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields] for row in rows
     ]
+    changed = ", ".join(f"{c} = %s" for c in columns[:-1])
+    one = f"UPDATE {table} SET {changed} WHERE {columns[-1]} = %s"  # noqa: S608 - names of ours
     with connection.cursor() as cursor:
-        cursor.executemany(sql, values)
+        if len(values) == 1:
+            cursor.execute(one, values[0])
+        elif connection.vendor == "postgresql":
+            # One statement, parsed and planned once. The first row says what the columns are.
+            first = ", ".join(f"%s::{f.rel_db_type(connection)}" for f in fields)
+            others = f", ({', '.join(['%s'] * len(fields))})" * (len(values) - 1)
+            changed = ", ".join(f"{c} = new.{c}" for c in columns[:-1])
+            cursor.execute(
+                f"UPDATE {table} SET {changed} FROM (VALUES ({first}){others}) "  # noqa: S608 - names of ours
+                f"AS new ({', '.join(columns)}) WHERE {table}.{columns[-1]} = new.{columns[-1]}",
+                [value for row in values for value in row],
+            )
+        else:
+            cursor.executemany(one, values)

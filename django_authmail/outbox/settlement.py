@@ -207,11 +207,26 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
     """Write all ends in one transaction; return the rows of those whose lease still holds."""
     using = router.db_for_write(Message)
     written: dict[uuid.UUID, Message] = {}
+    claimed = {end.claim.id: end.claim for end in ends}
+    # What the claims know is used once: a run that failed has left its marks in it.
+    known: dict[uuid.UUID, Record] = {}
+    if all(claim.record.is_current for claim in claimed.values()):
+        known = {id: claim.record for id, claim in claimed.items()}
 
     def write() -> None:
-        claimed = Message.objects.using(using).filter(id__in=[end.claim.id for end in ends])
+        nonlocal known
         # In one order, so that two that lock the same rows wait instead of deadlocking.
-        records = rows.load(rows.locked(claimed.defer("sealed").order_by("id"), using), using)
+        stored = rows.locked(
+            Message.objects.using(using).filter(id__in=list(claimed)).order_by("id"), using
+        )
+        if known:
+            held = dict(stored.values_list("id", "lease"))
+            records = {id: it for id, it in known.items() if held.get(id) == claimed[id].lease}
+            known = {}
+        else:
+            records = rows.load(stored.defer("sealed"), using)
+        for loaded in records.values():
+            loaded.is_current = False
         now = db_now(using)
         changed: list[Record] = []
         for end in ends:
@@ -235,6 +250,9 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
         rows.store(changed, using)
 
     retried(write, using=using, patience=patience)
+    for id, claim in claimed.items():
+        # A caller may go on with its claim.
+        claim.record.is_current = written.get(id) is claim.record.row
     return written
 
 

@@ -95,7 +95,10 @@ def submit_claimed(
             is_test=is_test,
             lease=conf.sync_deadline,
         )
-    return one.row, claim_of(one.row, one.envelope, one.content, one.row.created_at)
+    record = Record(row=one.row, recipients=one.recipients)
+    # MySQL does not tell the keys of what was inserted: what is to be changed is read again then.
+    record.is_current = all(recipient.pk is not None for recipient in one.recipients)
+    return one.row, claim_of(record, one.envelope, one.content, one.row.created_at)
 
 
 def _insert(

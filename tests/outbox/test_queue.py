@@ -255,7 +255,7 @@ def test_an_unknown_outcome_is_sent_again_once() -> None:
 
 def test_an_unknown_outcome_is_not_sent_again_when_it_is_too_late() -> None:
     claim = submitted()
-    Message.objects.update(expires_at=db_now("default"))
+    claim.record.row.expires_at = db_now("default")  # as if the hand-over had taken so long
     row = queue.settle(claim, failed(claim, UNKNOWN), carrier="default")
     assert (row.state, row.reason, row.resend_count) == ("unknown", "outcome_unknown", 0)
 
