@@ -18,6 +18,7 @@ from django_authmail.models import Message, Priority
 from django_authmail.outbox import carriers, queue
 from django_authmail.outbox.carriers import Pass, Stop
 from django_authmail.outbox.handover import MINIMUM_SECONDS, HandOver
+from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 from django_authmail.smtp import EmailBackend
@@ -36,13 +37,15 @@ def send_now(
     request_id: str = "",
     since: float | None = None,
     is_test: bool = False,
+    intake: Intake | None = None,
 ) -> Message:
     """Record `message`, hand it over while the caller waits, and return its final row.
 
     Takes AUTHMAIL_SYNC_DEADLINE, from now or from `since`, a time of `time.monotonic()`; a slow
     database takes its own time on top. Nothing is sent later: a message that was not taken is
-    `failed`. One that `is_test` is `accepted` without a carrier. Raises RuntimeError inside a
-    transaction, which a lost connection could roll back after the mail has left.
+    `failed`. One that `is_test` is `accepted` without a carrier. `intake` is of a request of the
+    API; its errors are passed on. Raises RuntimeError inside a transaction, which a lost connection
+    could roll back after the mail has left.
 
     Raises:
         MailerUnavailable: no carrier may take a message now. Nothing is recorded.
@@ -52,7 +55,7 @@ def send_now(
     leave = None if is_test else _leave(len(message.envelope.recipients))
     try:
         row, claim = queue.submit_claimed(
-            message, owner=owner, request_id=request_id, is_test=is_test
+            message, owner=owner, request_id=request_id, is_test=is_test, intake=intake
         )
     except BaseException:
         if leave is not None:

@@ -12,6 +12,8 @@ AuthmailError
 ├── MailerUnavailable                   no carrier may take a message now: paused, broken, spent
 ├── RecipientCooldown                   a mailbox that had enough mails of one kind for now
 ├── RecipientSuppressed                 an address that a server called dead
+├── IdempotencyKeyReused                an Idempotency-Key that was given with another body
+├── Outrun                              another request with the same Idempotency-Key was faster
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -136,6 +138,18 @@ class RecipientSuppressed(AuthmailError):
         #: Which of the mail's recipients. Not in the text: that ends up in logs.
         self.addresses = addresses
         super().__init__("nothing is sent to this address: a server said that it does not work")
+
+
+class IdempotencyKeyReused(AuthmailError):
+    """Raised when a request has the Idempotency-Key of an earlier one and says something else."""
+
+    code = "idempotency_key_reused"
+
+
+class Outrun(AuthmailError):
+    """Raised when another request with the same Idempotency-Key was faster: that one is first."""
+
+    code = "idempotency_in_progress"
 
 
 class LeaseLost(AuthmailError):

@@ -7,6 +7,15 @@ import uuid
 
 from django.http import HttpRequest
 
+from django_authmail.api.problems import Problem
+
+# draft-ietf-httpapi-idempotency-key-header has a string of RFC 8941 3.3.3: in quotes, with escapes.
+# Bare is how most callers send it.
+_BARE_KEY = r"[!#-~][!-~]{0,254}"
+_QUOTED_KEY = r'"(?:[!#-\[\]-~]|\\["\\]){1,255}"'
+#: What an Idempotency-Key looks like.
+IDEMPOTENCY_KEY = f"^(?:{_BARE_KEY}|{_QUOTED_KEY})$"
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
@@ -14,6 +23,21 @@ def request_id(request: HttpRequest) -> str:
     """Return the caller's X-Request-ID if it is harmless in logs and headers, else a new one."""
     given = request.headers.get("X-Request-ID", "")
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def idempotency_key(request: HttpRequest) -> str | None:
+    """Return the Idempotency-Key, the same whether it is quoted or bare; None without one.
+
+    Raises:
+        Problem: idempotency_key_invalid.
+    """
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    given = given.strip(" \t")
+    if not re.fullmatch(IDEMPOTENCY_KEY, given):
+        raise Problem("idempotency_key_invalid")
+    return re.sub(r"\\(.)", r"\1", given[1:-1]) if given.startswith('"') else given
 
 
 def dry_run(request: HttpRequest) -> bool:

@@ -48,22 +48,17 @@ def sent(row: Message, message: AuthMessage) -> dict[str, Any]:
 def not_sent(row: Message) -> Problem:
     """Return the problem for a message that no server is known to have taken responsibility for."""
     code = row.error_code or "unknown"
-    # An earlier hand-over ended in doubt: no later answer says that the server did not take it.
-    doubtful = (
-        row.state == State.UNKNOWN or row.reason == Reason.OUTCOME_UNKNOWN or row.resend_count > 0
-    )
     if not row.is_final:
         detail = "The mail is still being handed over; whether the mail server takes it is open."
         hint: str | Promise | None = _ASK_LATER
     else:
-        detail = _IN_DOUBT if doubtful else _NOT_HANDED_OVER
+        detail = _IN_DOUBT if _is_doubtful(row) else _NOT_HANDED_OVER
         hint = hints.hint(row.reason) or None
     return Problem(
         code,
         detail,
         status=502,
-        # A repeat makes sense only if the server surely has nothing and the content is still good.
-        retryable=row.state == State.FAILED and not doubtful and KINDS[code].retryable,
+        retryable=is_retryable(row),
         hint=hint,
         members={
             "error_code": code,
@@ -72,6 +67,12 @@ def not_sent(row: Message) -> Problem:
             "message_id": row.message_id,
         },
     )
+
+
+def is_retryable(row: Message) -> bool:
+    """Tell whether a repeat makes sense: the server surely has nothing, and the content is good."""
+    kind = KINDS[row.error_code or "unknown"]
+    return row.state == State.FAILED and not _is_doubtful(row) and kind.retryable
 
 
 def queued(row: Message) -> dict[str, Any]:
@@ -98,6 +99,14 @@ def finding(found: Finding, *, in_detail: bool) -> dict[str, Any]:
 
 def _test_mark(row: Message) -> dict[str, bool]:
     return {"test": True} if row.is_test else {}
+
+
+def _is_doubtful(row: Message) -> bool:
+    # Not only by its state: where an earlier hand-over ended in doubt, no later answer says that
+    # the server did not take it.
+    return (
+        row.state == State.UNKNOWN or row.reason == Reason.OUTCOME_UNKNOWN or row.resend_count > 0
+    )
 
 
 def _refused(row: Message, message: AuthMessage) -> list[dict[str, Any]]:

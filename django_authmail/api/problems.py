@@ -55,6 +55,14 @@ KINDS: dict[str, Kind] = {
         title="The body is not valid JSON",
         hint=_("Send one JSON object in UTF-8, each member once, without NaN or Infinity."),
     ),
+    "idempotency_key_invalid": Kind(
+        status=400,
+        title="The Idempotency-Key cannot be used",
+        hint=_(
+            "Send 1 to 255 visible ASCII characters without spaces, such as a UUID, once and bare "
+            "or in double quotes."
+        ),
+    ),
     "missing_credentials": Kind(
         status=401,
         title="No API key",
@@ -103,6 +111,15 @@ KINDS: dict[str, Kind] = {
         title="No acceptable form of answer",
         hint=_("Answers are JSON: send `Accept: application/json`, or no such header."),
     ),
+    "idempotency_in_progress": Kind(
+        status=409,
+        title="A request with this Idempotency-Key is still running",
+        retryable=True,
+        hint=_(
+            "Repeat it with the same key after as many seconds as `Retry-After` says: the answer "
+            "is that of the first."
+        ),
+    ),
     "length_required": Kind(
         status=411,
         title="The length of the body is unknown",
@@ -132,6 +149,11 @@ KINDS: dict[str, Kind] = {
         status=422,
         title="The recipient is not a usable address",
         hint=_("Give one address, as name@domain."),
+    ),
+    "idempotency_key_reused": Kind(
+        status=422,
+        title="This Idempotency-Key was given with another body",
+        hint=_("Nothing was sent. Take a new key for each mail, and the same for its repeats."),
     ),
     "unknown_template": Kind(
         status=422,
@@ -167,11 +189,6 @@ KINDS: dict[str, Kind] = {
         title="The mail account has used up its quota",
         retryable=True,
         hint=_("Nothing was sent. Wait as long as `Retry-After` says, or send in the background."),
-    ),
-    "idempotency_unavailable": Kind(
-        status=501,
-        title="Idempotency-Key is not available in this version",
-        hint=_("Nothing was sent. Leave the header `Idempotency-Key` out."),
     ),
     "magic_link_not_configured": Kind(
         status=503, title="This service has no address for links", hint=_NO_BASE_URL
@@ -285,10 +302,10 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     problem = _problem(error)
     if problem is None:
         facts = logs.describe_apart(error)
-        _log(logging.ERROR, "api.failed", **facts, request_id=request_id)
+        log(logging.ERROR, "api.failed", **facts, request_id=request_id)
         problem = Problem("internal_error", "An unexpected error was logged with the request_id.")
     else:
-        _log(
+        log(
             logging.INFO,
             "api.refused",
             code=problem.code,
@@ -300,18 +317,47 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     headers = dict(problem.headers)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    response = Response(
-        _body(problem, request, request_id),
-        status=problem.status,
-        headers=headers,
-        content_type=CONTENT_TYPE,
-    )
-    if problem.status in (502, 503):
+    return response(body_of(problem, request, request_id), status=problem.status, headers=headers)
+
+
+def response(body: Mapping[str, Any], *, status: int, headers: Mapping[str, str]) -> Response:
+    """Return the response that has the body of a problem."""
+    answer = Response(body, status=status, headers=dict(headers), content_type=CONTENT_TYPE)
+    if status in (502, 503):
         # Django reports every 5xx to ADMINS by mail. What happened is on record or in the answer
         # already, and a mail about a mail server that does not answer would keep the caller
         # waiting for it again.
-        response._has_been_logged = True  # type: ignore[attr-defined] # django.utils.log reads it
-    return response
+        answer._has_been_logged = True  # type: ignore[attr-defined] # django.utils.log reads it
+    return answer
+
+
+def body_of(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, Any]:
+    """Return the members of a problem, as the caller of `request` is told them."""
+    with translation.override(preferred_language(request)):
+        hint = str(problem.hint)
+    body: dict[str, Any] = {
+        "type": f"{_errors_page(request)}#{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": _instance(request.path),
+        "code": problem.code,
+        "request_id": request_id,
+        "retryable": problem.retryable,
+        "hint": hint,
+        **problem.members,
+    }
+    if problem.faults:
+        body["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in problem.faults]
+    return body
+
+
+def log(level: int, event: str, **facts: object) -> None:
+    """Log what became of a request. Nothing in it may be secret."""
+    text = " ".join(f"{name}={value}" for name, value in facts.items())
+    # The same as attributes of the record, for `logs.Formatter`.
+    extra = {f"authmail_{name}": value for name, value in {"event": event, **facts}.items()}
+    logger.log(level, "%s %s", event, text, extra=extra)
 
 
 def preferred_language(request: HttpRequest) -> str:
@@ -335,26 +381,6 @@ def _problem(error: Exception) -> Problem | None:
     return None
 
 
-def _body(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, Any]:
-    with translation.override(preferred_language(request)):
-        hint = str(problem.hint)
-    body: dict[str, Any] = {
-        "type": f"{_errors_page(request)}#{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": _instance(request.path),
-        "code": problem.code,
-        "request_id": request_id,
-        "retryable": problem.retryable,
-        "hint": hint,
-        **problem.members,
-    }
-    if problem.faults:
-        body["errors"] = [{"pointer": f.pointer, "detail": f.detail} for f in problem.faults]
-    return body
-
-
 def _instance(path: str) -> str:
     # An address can hold anything: a mailbox, or characters that no URI has. Its folder is shown
     # then.
@@ -376,10 +402,3 @@ def _errors_page(request: HttpRequest) -> str:
 def _route(request: HttpRequest) -> str:
     # The pattern, not the path: a path is the caller's text.
     return request.resolver_match.route if request.resolver_match else ""
-
-
-def _log(level: int, event: str, **facts: object) -> None:
-    text = " ".join(f"{name}={value}" for name, value in facts.items())
-    # The same as attributes of the record, for `logs.Formatter`.
-    extra = {f"authmail_{name}": value for name, value in {"event": event, **facts}.items()}
-    logger.log(level, "%s %s", event, text, extra=extra)

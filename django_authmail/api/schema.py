@@ -24,7 +24,7 @@ from drf_spectacular.utils import (
 from rest_framework.serializers import Serializer
 
 import django_authmail
-from django_authmail.api import fields, inputs, outputs
+from django_authmail.api import fields, headers, inputs, outputs
 from django_authmail.api.problems import CONTENT_TYPE, KINDS
 from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
 
@@ -132,7 +132,18 @@ _SEND_HEADERS = [
         "Idempotency-Key",
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
-        description="Not available in this version: the answer is 501, and nothing is sent.",
+        description="1 to 255 visible ASCII characters, such as a UUID, bare or in double quotes. "
+        "A repeat with the same key, body and path is answered as the first was, and sends no "
+        "second mail. Take a new one for each mail.",
+        pattern=headers.IDEMPOTENCY_KEY,
+    ),
+    OpenApiParameter(
+        "Idempotent-Replayed",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        response=[200, 202, 502],
+        enum=["true"],
+        description="This is the answer to an earlier request with the same Idempotency-Key.",
     ),
     _REQUEST_ID,
 ]
@@ -181,7 +192,7 @@ def _send(path: str, summary: str, form: type[Serializer[Any]], example: OpenApi
                 outputs.QueuedAnswer,
                 description="Queued; `Location` is where its outcome will be.",
             ),
-            **_problems(400, 401, 403, 406, 409, 411, 413, 415, 422, 429, 501),
+            **_problems(400, 401, 403, 406, 409, 411, 413, 415, 422, 429),
             **_problems(503),
             (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
         },

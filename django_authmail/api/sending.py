@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -17,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from django_authmail import dispatch, outbox, plaintext
-from django_authmail.api import body, headers, inputs, outputs, schema
+from django_authmail.api import body, headers, inputs, outputs, problems, repeats, schema
 from django_authmail.api.base import AuthmailView
 from django_authmail.api.fields import is_harmless_name
 from django_authmail.api.problems import Fault, Problem
@@ -33,11 +35,12 @@ from django_authmail.exceptions import (
 )
 from django_authmail.guards import envelope_address
 from django_authmail.message import AuthMessage, Priority
-from django_authmail.models import State
+from django_authmail.models import Message, State
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.base import Options
-from django_authmail.outbox import counters, limits, suppression
-from django_authmail.outbox.counters import Use
+from django_authmail.outbox import idempotency, suppression
+from django_authmail.outbox.idempotency import Answer, Entry
+from django_authmail.outbox.intake import Intake
 
 # `to` belongs to the body; of a notifier's options, only these are about what the mail says.
 _SAID = frozenset(("at", "place", "device"))
@@ -58,48 +61,112 @@ class SendView(AuthmailView):
 
     @sensitive_variables()
     def answer(self, request: Request) -> Response:
-        dry_run = headers.dry_run(request)
-        if "Idempotency-Key" in request.headers and not dry_run:
-            # To ignore it would break its promise: a repeat would send a second mail.
-            raise Problem("idempotency_unavailable", "Nothing was sent.")
-        given = inputs.checked(self.form, body.read_json(request._request))
-        message = self._message(given)
-        self._refuse_not_allowed(given)
-        self._refuse_suppressed(message, given)
-        if dry_run:
+        key = headers.idempotency_key(request)
+        members = body.read_json(request._request)
+        given = inputs.checked(self.form, members)
+        if headers.dry_run(request):
+            self._checked_message(given)
             return Response(outputs.DRY_RUN)
-        use = _admit(message, is_test=self.caller.is_test)
-        if headers.respond_async(request):
-            row = outbox.submit(
-                message,
-                owner=self.caller.owner,
-                request_id=self.request_id,
-                is_test=self.caller.is_test,
-            )
-            return Response(
-                outputs.queued(row),
+        if key is None or not conf.idempotency_ttl_seconds:
+            return self._response(self._send(given))
+        keyed = idempotency.keyed_request(
+            owner=self.caller.owner, method="POST", path=request.path, key=key, body=members
+        )
+        answer = repeats.answer_once(
+            keyed,
+            run=lambda entry: self._send(given, entry),
+            replay=lambda row, answer: self._replayed(given, row, answer),
+            until=self.begun + conf.sync_deadline.total_seconds(),
+        )
+        return self._response(answer)
+
+    @sensitive_variables()
+    def _send(self, given: dict[str, Any], entry: Entry | None = None) -> Answer:
+        message = self._checked_message(given)
+        if entry is not None:
+            message = entry.same_message_id(message)
+        intake = Intake(entry=entry)
+        try:
+            if headers.respond_async(self.request):
+                return self._queue(message, intake)
+            return self._send_now(message, intake)
+        except RecipientCooldown as error:
+            code, detail, wait = error.code, "", float(error.retry_after)
+        except MailerUnavailable as error:
+            code, detail, wait = error.code, "Nothing was sent.", error.retry_after
+        # Outside of the blocks above: an exception in the context would keep the values alive.
+        raise Problem(code, detail, retry_after=wait)
+
+    @sensitive_variables()
+    def _queue(self, message: AuthMessage, intake: Intake) -> Answer:
+        def queued(row: Message) -> Answer:
+            return Answer(
                 status=202,
+                body=outputs.queued(row),
                 headers={
                     "Location": self.link("message", row.pk),
                     "Preference-Applied": "respond-async",
                 },
             )
-        try:
-            row = dispatch.send_now(
-                message,
-                owner=self.caller.owner,
-                request_id=self.request_id,
-                since=self.begun,
-                is_test=self.caller.is_test,
-            )
-        except MailerUnavailable as error:
-            if use is not None:
-                counters.give_back(use)
-            raise Problem(error.code, "Nothing was sent.", retry_after=error.retry_after) from None
-        if row.state == State.FAILED and use is not None:
+
+        if intake.entry is not None:
+            intake.entry.answer = queued
+        row = outbox.submit(
+            message,
+            owner=self.caller.owner,
+            request_id=self.request_id,
+            is_test=self.caller.is_test,
+            intake=intake,
+        )
+        return queued(row)
+
+    @sensitive_variables()
+    def _send_now(self, message: AuthMessage, intake: Intake) -> Answer:
+        row = dispatch.send_now(
+            message,
+            owner=self.caller.owner,
+            request_id=self.request_id,
+            since=self.begun,
+            is_test=self.caller.is_test,
+            intake=intake,
+        )
+        if row.state == State.FAILED:
             # Nobody got it: the caller may try again at once.
-            counters.give_back(use)
-        return Response(outputs.sent(row, message))
+            intake.give_back()
+        answer = self._outcome(row, message)
+        # The answer to one that some got has addresses, which are kept nowhere: it is made anew.
+        if intake.entry is not None and row.is_final and row.state != State.PARTIALLY_ACCEPTED:
+            intake.entry.remember(answer)
+        if answer.status != 200:
+            raise outputs.not_sent(row)
+        return answer
+
+    @sensitive_variables()
+    def _replayed(self, given: dict[str, Any], row: Message, answer: Answer | None) -> Answer:
+        problems.log(logging.INFO, "api.replayed", id=row.pk, request_id=self.request_id)
+        if answer is None:
+            answer = self._outcome(row, self._message(given))
+        return replace(answer, headers={**answer.headers, "Idempotent-Replayed": "true"})
+
+    @sensitive_variables()
+    def _outcome(self, row: Message, message: AuthMessage) -> Answer:
+        try:
+            return Answer(status=200, body=outputs.sent(row, message))
+        except Problem as problem:
+            body = problems.body_of(problem, self.request, row.request_id)
+            return Answer(status=problem.status, body=body)
+
+    def _response(self, answer: Answer) -> Response:
+        if answer.status >= 400:
+            return problems.response(answer.body, status=answer.status, headers=answer.headers)
+        return Response(answer.body, status=answer.status, headers=answer.headers)
+
+    @sensitive_variables()
+    def _checked_message(self, given: dict[str, Any]) -> AuthMessage:
+        message = self._message(given)
+        self._refuse_not_allowed(given)
+        self._refuse_suppressed(message, given)
+        return message
 
     @sensitive_variables()
     def _refuse_not_allowed(self, given: dict[str, Any]) -> None:
@@ -274,17 +341,6 @@ class SendRawView(SendView):
             attachments=tuple(given.get("attachments", ())),
             **_options(given) | {"metadata": tuple(given.get("metadata", {}).items())},
         )
-
-
-def _admit(message: AuthMessage, *, is_test: bool) -> Use | None:
-    try:
-        return limits.admit(message, is_test=is_test)
-    except RecipientCooldown as error:
-        wait = error.retry_after
-    raise Problem(
-        "recipient_cooldown",
-        retry_after=wait,
-    )
 
 
 @sensitive_variables()

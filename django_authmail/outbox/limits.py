@@ -17,11 +17,12 @@ from django_authmail.message import AuthMessage
 from django_authmail.notifiers.delivery import Ending
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
+from django_authmail.outbox.rows import Recordable
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
 
 
-def admit(message: AuthMessage, *, is_test: bool = False) -> Use | None:
+def admit(message: Recordable, *, is_test: bool = False) -> Use | None:
     """Count `message` against the limits of each of its recipients; None where there are none.
 
     Tests are counted apart: they must not keep a real mail from anybody. Give the use back by

@@ -84,10 +84,12 @@ def new(
     deliver_using: Sequence[str],
     is_test: bool = False,
     lease: timedelta | None = None,
+    retry_of: uuid.UUID | None = None,
 ) -> New:
     """Return the row for a new message.
 
-    With `lease`, the row is one that is being sent, by a caller who waits that long.
+    With `lease`, the row is one that is being sent, by a caller who waits that long. `retry_of` is
+    the failed one that it takes up again.
     """
     envelope = message.envelope
     content = message.as_bytes()
@@ -106,6 +108,7 @@ def new(
         priority=Priority[message.priority.name],
         deliver_using=list(deliver_using),
         metadata=dict(message.metadata),
+        retry_of_id=retry_of,
         created_at=now,
         state=State.QUEUED if lease is None else State.SENDING,
         lease=None if lease is None else uuid.uuid4(),

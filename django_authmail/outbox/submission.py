@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -13,10 +14,12 @@ from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
 from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce, announce_queued
+from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim, claim_of
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
-from django_authmail.outbox.transactions import explained_when_missing
+from django_authmail.outbox.settlement import CALLER_PATIENCE
+from django_authmail.outbox.transactions import explained_when_missing, retried
 
 
 def submit(
@@ -26,6 +29,7 @@ def submit(
     request_id: str = "",
     deliver_using: Sequence[str] = (),
     is_test: bool = False,
+    intake: Intake | None = None,
 ) -> Message:
     """Record `message` for sending in the background and return its row.
 
@@ -33,7 +37,17 @@ def submit(
     `deliver_using` names the carriers that it may leave by, in their order; none stands for
     AUTHMAIL_DELIVER_USING. An address that is suppressed is left out, and a message for no other
     is `failed` at once. One that `is_test` is `accepted` in its turn, and leaves by no carrier.
+    `intake` is of a request of the API; its errors are passed on.
     """
+    if intake is not None:
+        return _taken_in(
+            message,
+            intake,
+            owner=owner,
+            request_id=request_id,
+            deliver_using=deliver_using,
+            is_test=is_test,
+        ).row
     [row] = submit_many(
         [message],
         owner=owner,
@@ -63,10 +77,7 @@ def submit_many(
             deliver_using=deliver_using,
             is_test=is_test,
         )
-        for one in created:
-            announce(one.row, using, to=one.envelope.recipients[0])
-            if not one.row.is_final:
-                announce_queued(one.row, using)
+        _announce(created, using)
     return [one.row for one in created]
 
 
@@ -77,15 +88,51 @@ def submit_claimed(
     request_id: str = "",
     deliver_using: Sequence[str] = (),
     is_test: bool = False,
+    intake: Intake | None = None,
 ) -> tuple[Message, Claim]:
     """Record `message` as being sent by the caller, and return its row and claim.
 
     The row is committed before this returns: were the process to die in the middle of the
     hand-over, the row would say so. Who waits for an answer asks `suppression.refuse` before.
-    Raises RuntimeError inside a transaction.
+    `intake` is of a request of the API; its errors are passed on. Raises RuntimeError inside a
+    transaction.
     """
+    one = _taken_in(
+        message,
+        intake,
+        owner=owner,
+        request_id=request_id,
+        deliver_using=deliver_using,
+        is_test=is_test,
+        lease=conf.sync_deadline,
+    )
+    record = Record(row=one.row, recipients=one.recipients)
+    # MySQL does not tell the keys of what was inserted: what is to be changed is read again then.
+    record.is_current = all(recipient.pk is not None for recipient in one.recipients)
+    return one.row, claim_of(record, one.envelope, one.content, one.row.created_at)
+
+
+def _taken_in(
+    message: Recordable,
+    intake: Intake | None,
+    *,
+    owner: str,
+    request_id: str,
+    deliver_using: Sequence[str],
+    is_test: bool,
+    lease: timedelta | None = None,
+) -> New:
+    """Record a message that a caller waits for, by one transaction; with `lease`, a durable one."""
     using = router.db_for_write(Message)
-    with transaction.atomic(using=using, durable=True):
+    written: list[New] = []
+
+    def record() -> New:
+        if written and Message.objects.using(using).filter(id=written[-1].row.id).exists():
+            # The COMMIT before was done, though its answer was lost: a second row would be a
+            # second mail.
+            return written[-1]
+        if intake is not None:
+            intake.open(message, using, is_test=is_test)
         [one] = _insert(
             [message],
             using,
@@ -93,12 +140,17 @@ def submit_claimed(
             request_id=request_id,
             deliver_using=deliver_using,
             is_test=is_test,
-            lease=conf.sync_deadline,
+            lease=lease,
+            retry_of=None if intake is None else intake.retry_of,
         )
-    record = Record(row=one.row, recipients=one.recipients)
-    # MySQL does not tell the keys of what was inserted: what is to be changed is read again then.
-    record.is_current = all(recipient.pk is not None for recipient in one.recipients)
-    return one.row, claim_of(record, one.envelope, one.content, one.row.created_at)
+        if intake is not None:
+            intake.close(one.row, using)
+        if lease is None:
+            _announce([one], using)
+        written.append(one)
+        return one
+
+    return retried(record, using=using, patience=CALLER_PATIENCE, durable=lease is not None)
 
 
 def _insert(
@@ -110,6 +162,7 @@ def _insert(
     deliver_using: Sequence[str],
     is_test: bool,
     lease: timedelta | None = None,
+    retry_of: uuid.UUID | None = None,
 ) -> list[New]:
     now = db_now(using)
     created = [
@@ -121,6 +174,7 @@ def _insert(
             deliver_using=deliver_using,
             is_test=is_test,
             lease=lease,
+            retry_of=retry_of,
         )
         for message in messages
     ]
@@ -129,6 +183,13 @@ def _insert(
     rows.insert(created, using)
     _supersede(messages, created, using, owner=owner)
     return created
+
+
+def _announce(created: Collection[New], using: str) -> None:
+    for one in created:
+        announce(one.row, using, to=one.envelope.recipients[0])
+        if not one.row.is_final:
+            announce_queued(one.row, using)
 
 
 def _leave_out_suppressed(created: list[New], now: datetime, using: str, *, owner: str) -> None:

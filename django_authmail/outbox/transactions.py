@@ -37,11 +37,14 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
 
-def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) -> T:
+def retried(
+    work: Callable[[], T], *, using: str, patience: float = PATIENCE, durable: bool = False
+) -> T:
     """Run `work` in a transaction, again when the database failed it, and return its result.
 
     `work` reads what it needs inside, so that each run begins from what is stored. Inside of a
-    transaction of the caller's it runs once: only the caller can begin that again.
+    transaction of the caller's it runs once: only the caller can begin that again. With `durable`,
+    that is a RuntimeError.
 
     Raises:
         OperationalError, InterfaceError, InternalError: the database did not recover in time.
@@ -51,7 +54,7 @@ def retried(work: Callable[[], T], *, using: str, patience: float = PATIENCE) ->
     pause = _FIRST_PAUSE
     while True:
         try:
-            with transaction.atomic(using=using):
+            with transaction.atomic(using=using, durable=durable):
                 return work()
         except FAILED as error:
             # Tables that are not there do not come back by waiting.

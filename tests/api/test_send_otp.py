@@ -144,15 +144,6 @@ def test_an_unknown_outcome_is_not_retryable(api: Api, smtp_server: SmtpServer) 
     assert body["retryable"] is False
 
 
-def test_an_idempotency_key_is_refused_rather_than_ignored(
-    api: Api, smtp_server: SmtpServer
-) -> None:
-    problem(api.post(Idempotency_Key="a"), 501, "idempotency_unavailable")
-    assert not Message.objects.exists()
-    assert not smtp_server.mails
-    assert api.post(Idempotency_Key="a", X_Dry_Run="true").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("given", "headers", "wanted"),
     [

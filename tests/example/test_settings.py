@@ -64,7 +64,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
         "SMTP_USE_TLS=true\n"
         f"API_KEY={KEY}\n"
         "API_RATE_LIMIT_PER_MINUTE=60\n"
-        "API_IDEMPOTENCY_TTL_SECONDS=86400\n"
+        "API_IDEMPOTENCY_TTL_SECONDS=3600\n"
         "WEBHOOK_ALLOW_HOSTS=hooks.example.com,localhost\n"
         "WEBHOOK_ALLOW_LOOPBACK=1\n"
         "EMAIL_SERVICE_DEBUG=0\n"
@@ -91,6 +91,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
     assert settings["AUTHMAIL_API_KEY"] == KEY
     assert settings["AUTHMAIL_METRICS_ENABLED"] is True
     assert settings["AUTHMAIL_METRICS_REQUIRE_AUTH"] is True
+    assert settings["AUTHMAIL_IDEMPOTENCY_TTL_SECONDS"] == 3600
     assert settings["AUTHMAIL_LINK_BASE_URL"] == "https://app.example.com"
     assert settings["AUTHMAIL_LOG_FORMAT"] == "json"
     assert settings["AUTHMAIL_SMTP_DEBUG"] is False
@@ -103,7 +104,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
         (
             "W001",
             "Set, but without effect in this version: API_RATE_LIMIT_PER_MINUTE, "
-            "API_IDEMPOTENCY_TTL_SECONDS, WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK.",
+            "WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK.",
         )
     ]
 
@@ -129,6 +130,7 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     assert settings["SILENCED_SYSTEM_CHECKS"] == ["authmail.W110"]
     assert (settings["LANGUAGE_CODE"], settings["TIME_ZONE"]) == ("ko", "Asia/Seoul")
     assert settings["LOGGING"]["loggers"]["django_authmail.smtp"] == {"level": "INFO"}
+    assert settings["AUTHMAIL_IDEMPOTENCY_TTL_SECONDS"] == 86_400
     assert notices(settings) == []
 
 
@@ -136,6 +138,7 @@ def test_limits_that_are_off_are_no_notice(load: Load) -> None:
     values = {"API_RATE_LIMIT_PER_MINUTE": "0", "API_IDEMPOTENCY_TTL_SECONDS": "0"}
     settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", **values)
 
+    assert settings["AUTHMAIL_IDEMPOTENCY_TTL_SECONDS"] == 0
     assert notices(settings) == []
 
 

@@ -1,0 +1,228 @@
+"""One Idempotency-Key, one message: what is known of the requests that callers may repeat.
+
+    nothing ── begin ──► running ─── its message is final, or `remember` ───► finished
+                            ▲                                                    │
+                            └──── begin, if it surely was not handed over ───────┘
+
+`begin` is the first statement of the transaction that inserts the message: of several that race,
+one writes the record, and the others find it written. It has no lease but that of the message's
+row: were the process to die, that row is recovered as any other, and its outcome is what a repeat
+gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import DatabaseError, IntegrityError, router
+from django.views.decorators.debug import sensitive_variables
+
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.exceptions import IdempotencyKeyReused, Outrun, SealBroken
+from django_authmail.hashes import fingerprints
+from django_authmail.message import AuthMessage
+from django_authmail.models import IdempotencyRecord, Message, State
+from django_authmail.sealing import seal, unseal
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedRequest:
+    """A request with an Idempotency-Key, by the hashes that stand for it."""
+
+    scope: str
+    #: By every hash key, newest first: a record has the one of its time.
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a request was answered, and its repeats are."""
+
+    status: int
+    body: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What was known of a request at one moment."""
+
+    request: KeyedRequest
+    now: datetime
+    record: IdempotencyRecord | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the answer is still to come. Not if a person is to decide: that takes days."""
+        if self.record is None or self.record.message is None:
+            return False
+        message = self.record.message
+        is_open = not message.is_final and message.state != State.HELD
+        return is_open and self.record.answer is None
+
+    @property
+    def message(self) -> Message | None:
+        """The newest message of the request; None: there is none, or it is too long ago."""
+        if self.record is None or (self.record.expires_at <= self.now and not self.is_running):
+            return None
+        return self.record.message
+
+    @property
+    def answer(self) -> Answer | None:
+        """The stored answer; None where none could be stored: the message's row has it all."""
+        if self.record is None or self.record.answer is None:
+            return None
+        try:
+            return _opened(self.record)
+        except SealBroken as error:
+            logger.warning("idempotency.seal_broken scope=%s %s", self.record, error)
+            return None
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the one that is running is waited for by the outbox itself: its lease."""
+        due_at = (
+            None
+            if self.record is None or self.record.message is None
+            else self.record.message.due_at
+        )
+        return 0.0 if due_at is None else (due_at - self.now).total_seconds()
+
+    def has_changed(self) -> bool:
+        """Tell whether another request with the same key was first since then."""
+        now = find(self.request).record
+        before = None if self.record is None else self.record.message_id
+        return now is not None and now.message_id != before
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """What a request with a key writes into the transaction that inserts its message."""
+
+    #: What was known before: nothing, or a record to take over.
+    standing: Standing
+    #: Makes the answer where it is known before the message leaves: in the background.
+    answer: Callable[[Message], Answer] | None = None
+    #: The message, as soon as it is inserted.
+    row: Message | None = None
+
+    @property
+    def retried(self) -> Message | None:
+        """The failed message that is taken up again."""
+        return self.standing.message
+
+    def same_message_id(self, message: AuthMessage) -> AuthMessage:
+        """Return `message` under the Message-ID of the one that it takes up again, if any."""
+        if self.retried is None:
+            return message
+        return replace(message, message_id=self.retried.message_id)
+
+    def begin(self, using: str) -> None:
+        """Write the record, before anything else is read or written.
+
+        Raises:
+            Outrun: another request with the same key has.
+        """
+        request, before, now = self.standing.request, self.standing.record, self.standing.now
+        records = IdempotencyRecord.objects.using(using)
+        values = {
+            "fingerprint": request.fingerprints[0],
+            "answer": None,
+            "created_at": now,
+            "expires_at": now + timedelta(seconds=conf.idempotency_ttl_seconds),
+        }
+        if before is None:
+            try:
+                records.create(scope=request.scope, **values)
+            except IntegrityError:
+                raise Outrun from None
+            return
+        # Compare and swap: who comes second waits for the first, and then finds it changed.
+        unchanged = records.filter(
+            scope=before.scope, message=before.message_id, expires_at=before.expires_at
+        )
+        if not unchanged.update(**values):
+            raise Outrun
+
+    def point_to(self, row: Message, using: str) -> None:
+        """Let the record point to the message of the same transaction."""
+        self.row = row
+        scope = self.standing.request.scope
+        answer = None if self.answer is None else _sealed(scope, self.answer(row))
+        record = IdempotencyRecord.objects.using(using).filter(scope=scope)
+        record.update(message=row, answer=answer)
+
+    def remember(self, answer: Answer) -> None:
+        """Store what the request is answered. If that fails, a repeat is answered by the row."""
+        scope, using = self.standing.request.scope, router.db_for_write(Message)
+        # Only while it is this request's: one that outlived its time may have been taken over.
+        record = IdempotencyRecord.objects.using(using).filter(scope=scope, message=self.row)
+        try:
+            record.update(answer=_sealed(scope, answer))
+        except DatabaseError as error:
+            logger.warning("idempotency.not_remembered error=%s", type(error).__name__)
+
+
+@sensitive_variables()
+def keyed_request(
+    *, owner: str, method: str, path: str, key: str, body: Mapping[str, Any]
+) -> KeyedRequest:
+    """Return what the request with the Idempotency-Key `key` is known by."""
+    scope = json.dumps([owner, method, path, key])
+    return KeyedRequest(
+        scope=hashlib.sha256(scope.encode()).hexdigest(),
+        fingerprints=tuple(fingerprints(canonical(body))),
+    )
+
+
+@sensitive_variables()
+def canonical(body: Mapping[str, Any]) -> str:
+    """Return the one spelling of a JSON object, whatever its order, white space and escapes were.
+
+    1 and 1.0 stay different, as they are in a mail that shows them.
+    """
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def find(request: KeyedRequest) -> Standing:
+    """Return what is known of the request now.
+
+    Raises:
+        IdempotencyKeyReused: the key was given with another body.
+    """
+    using = router.db_for_write(Message)
+    records = IdempotencyRecord.objects.using(using).select_related("message")
+    record = records.defer("message__sealed").filter(scope=request.scope).first()
+    standing = Standing(request=request, now=db_now(using), record=record)
+    is_over = standing.message is None
+    if record is not None and not is_over and record.fingerprint not in request.fingerprints:
+        raise IdempotencyKeyReused("this Idempotency-Key was given with another body")
+    return standing
+
+
+@sensitive_variables()
+def _sealed(scope: str, answer: Answer) -> bytes:
+    value = {
+        "scope": scope,
+        "status": answer.status,
+        "headers": dict(answer.headers),
+        "body": dict(answer.body),
+    }
+    return seal(json.dumps(value).encode())
+
+
+@sensitive_variables()
+def _opened(record: IdempotencyRecord) -> Answer:
+    value = json.loads(unseal(bytes(record.answer or b"")))
+    if value.pop("scope") != record.scope:
+        raise SealBroken("the sealed answer belongs to another request")
+    return Answer(**value)
