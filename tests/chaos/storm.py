@@ -88,7 +88,7 @@ SCENARIOS = {
             # (kombu 5.7): the sweep that does without a broker is what such a project needs.
             commands=[
                 (*_CELERY, *_WORKER.split()),
-                ("-m", "django", "authmail_dispatch", "--connections", "1"),
+                ("-m", "tests.chaos.manage", "authmail_dispatch", "--connections", "1"),
             ],
         ),
         Scenario(
