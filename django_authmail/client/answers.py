@@ -115,11 +115,16 @@ class Message(Answer):
     error_code: str | None
     reason: str | None
     request_id: str | None
+    priority: str | None
+    #: What the request said of it.
+    metadata: Mapping[str, str] = field(repr=False)
     created_at: datetime
     accepted_at: datetime | None
     #: When the state became final; None while it may change.
     settled_at: datetime | None
     expires_at: datetime | None
+    #: Whether it was asked for with a test key, so that no mail server got it.
+    test: bool
     recipients: tuple[Recipient, ...]
     attempts: tuple[Attempt, ...]
     members: Mapping[str, Any] = field(repr=False)
@@ -170,10 +175,13 @@ def message(answer: Received) -> Message:
         error_code=text(members, "error_code"),
         reason=text(members, "reason"),
         request_id=text(members, "request_id"),
+        priority=text(members, "priority"),
+        metadata=_words(members, "metadata"),
         created_at=datetime.fromisoformat(_needed(members, "created_at")),
         accepted_at=_moment(members, "accepted_at"),
         settled_at=_moment(members, "settled_at"),
         expires_at=_moment(members, "expires_at"),
+        test=members.get("test") is True,
         recipients=tuple(
             Recipient(recipient=_needed(each, "recipient"), **_reply(each, "state"))
             for each in _list(members, "recipients")
@@ -232,4 +240,11 @@ def _list(members: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     value = members.get(name, [])
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise ValueError(f"{name} is no list of objects")
+    return value
+
+
+def _words(members: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = members.get(name, {})
+    if not isinstance(value, dict) or not all(isinstance(word, str) for word in value.values()):
+        raise ValueError(f"{name} is no object of strings")
     return value

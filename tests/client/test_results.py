@@ -85,6 +85,9 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
         "accepted_at": "2026-11-26T09:00:01+00:00",
         "settled_at": None,
         "expires_at": None,
+        "priority": "high",
+        "metadata": {"order": "7"},
+        "test": True,
         "recipients": [
             {"recipient": "h***@example.com", "state": "accepted", "reply": "OK", **reply}
         ],
@@ -104,6 +107,7 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
     assert service.requests[0].path == f"/messages/{UUID}"
     assert message.created_at == datetime(2026, 11, 26, 9, 0, 0, 123456, tzinfo=UTC)
     assert message.settled_at is None
+    assert (message.priority, message.metadata, message.test) == ("high", {"order": "7"}, True)
     assert message.recipients[0].recipient == "h***@example.com"
     assert (message.attempts[0].number, message.attempts[0].duration_ms) == (1, 31)
 
