@@ -117,9 +117,8 @@ def main() -> None:
         "PORT": place.port,
     }
     os.chdir(os.environ["AUTHMAIL_TEST_DIR"])  # django-mailer's lock is where its process is
-    client.configure(
-        way, database, int(os.environ["CHAOS_SMTP_PORT"]), os.environ["AUTHMAIL_TEST_DIR"]
-    )
+    account = {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": int(os.environ["CHAOS_SMTP_PORT"])}
+    client.configure(way, database, account, os.environ["AUTHMAIL_TEST_DIR"])
     # What the ledger has for the process that handed a mail over.
     me = f"{os.getpid()}.{os.environ.get('CHAOS_NAME', 'agent')}.example.org"
     DNS_NAME._fqdn = me  # the only way to choose it

@@ -40,6 +40,10 @@ def _mail(number: int) -> tuple[str, str, str]:
     return f"user{number}@example.net", TEXT.format(code=code), HTML.format(code=code)
 
 
+#: Mails that our worker hands over side by side: also how many share a round with the database.
+CONNECTIONS = 32
+
+
 class Ours:
     """This package: rows by `outbox.submit_many`, sent by `manage.py authmail_dispatch`."""
 
@@ -55,7 +59,7 @@ class Ours:
             queue.submit_many([self._message(number) for number in some])
 
     def drain(self, count: int) -> None:
-        call_command("authmail_dispatch", once=True, stdout=_nowhere())
+        call_command("authmail_dispatch", once=True, connections=CONNECTIONS, stdout=_nowhere())
 
     def serve(self) -> None:
         call_command("authmail_dispatch", stdout=_nowhere())
@@ -204,15 +208,24 @@ class Mailer:
         call_command("send_mail", verbosity=0)
 
 
-WAYS = {"ours": Ours, "django": Django, "post-office": PostOffice, "mailer": Mailer}
+WAYS = {
+    "ours": Ours,
+    "django": Django,
+    "django-clear": Django,
+    "post-office": PostOffice,
+    "mailer": Mailer,
+}
 
 
 def _nowhere() -> Any:
     return StringIO()
 
 
-def configure(way: Any, database: dict[str, Any], port: int, folder: str) -> None:
-    """Make this process one of a project that sends in this way; a peer's lock is in `folder`."""
+def configure(way: Any, database: dict[str, Any], account: dict[str, Any], folder: str) -> None:
+    """Make this process one of a project that sends in this way, by the EMAIL_* of `account`.
+
+    A peer's lock is in `folder`.
+    """
     tempfile.tempdir = folder
     logging.disable(logging.INFO)
     settings.configure(
@@ -225,11 +238,10 @@ def configure(way: Any, database: dict[str, Any], port: int, folder: str) -> Non
         DATABASES={"default": database},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         EMAIL_BACKEND=way.backend,
-        EMAIL_HOST="127.0.0.1",
-        EMAIL_PORT=port,
         DEFAULT_FROM_EMAIL=SENDER,
         LOGGING_CONFIG=None,
         ROOT_URLCONF=__name__,
+        **account,
         **way.options,
     )
     django.setup()
@@ -239,13 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Answer until the standard input closes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outbox.client")
     parser.add_argument("way", choices=WAYS)
-    parser.add_argument("port", type=int)
+    parser.add_argument("account", type=json.loads, help="EMAIL_*, as JSON")
     parser.add_argument("database", type=json.loads)
     parser.add_argument("folder", help="for what it keeps in files, as a peer its lock")
     parser.add_argument("--serve", action="store_true", help="send what others queue, until killed")
     options = parser.parse_args(arguments)
     way: Any = WAYS[options.way]()
-    configure(way, options.database, options.port, options.folder)
+    configure(way, options.database, options.account, options.folder)
     if options.serve:
         print(json.dumps("ready"), flush=True)
         way.serve()

@@ -20,6 +20,7 @@ from benchmarks.tables import table
 
 TITLES = {
     "django": "Django: a loop of send_mail()",
+    "django-clear": "Django: the same without TLS and login",
     "mailer": "django-mailer: send_mail command",
     "post-office": "django-post-office: send_queued_mail",
     "ours": "ours: authmail_dispatch",

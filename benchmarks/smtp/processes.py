@@ -107,7 +107,7 @@ def surroundings(folder: Path, rtts: Sequence[float], password: str) -> Iterator
     """Start a server and the paths to it, and end them afterwards."""
     certificate = make_certificate(folder)
     ca_file = folder / "bundle.pem"
-    bundle = _system_bundle() + certificate.ca_file.read_text()
+    bundle = system_bundle() + certificate.ca_file.read_text()
     ca_file.write_text(bundle)
     arguments = ["--certificate", str(certificate.certificate_file)]
     arguments += ["--key", str(certificate.key_file), "--user", USER, "--password", password]
@@ -139,7 +139,8 @@ def surroundings(folder: Path, rtts: Sequence[float], password: str) -> Iterator
             child.end()
 
 
-def _system_bundle() -> str:
+def system_bundle() -> str:
+    """Return the PEM text of the authorities that this system trusts."""
     configured = ssl.get_default_verify_paths().cafile
     for path in (configured, *_BUNDLES):
         if path and Path(path).is_file():
