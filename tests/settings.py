@@ -34,6 +34,8 @@ if not os.environ.get("AUTHMAIL_TEST_DIR"):
 
 SECRET_KEY = "only-the-test-suite-uses-this-key-and-it-protects-nothing"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+# Django's own costs a second for each user that a test makes.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "tests.urls"
 USE_TZ = True
 LANGUAGE_CODE = "en"
