@@ -286,6 +286,9 @@ class Storm:
 
     def _judged(self) -> Verdict:
         if self._broker is not None:
+            # A worker that Redis left deaf leaves its tasks where they are for ever.
+            for worker in self._workers:
+                worker.replace()
             # Each third task comes a second time, and later once more when its mail is long gone.
             self._submitter.ask("repeat", share=0.3)
         self._wait_until_nothing_is_open()
