@@ -248,6 +248,8 @@ class Conf:
     api_key = Setting(str, Secret(""), read=Secret)
     #: Serve /docs, /redoc and /openapi.json.
     api_docs = Setting(bool, True)
+    #: Most failed authentications of one client address in a minute. 0: no limit.
+    auth_failures_per_minute = Setting(int, 30, problem=_at_least_zero)
     #: The last line of mails with a code, `@domain #code`, names this domain. Empty: no such line.
     autofill_domain = Setting(str, "", problem=_domain)
     #: How mails look as the project's own; see docs/notifiers.md.
@@ -297,6 +299,8 @@ class Conf:
     override_recipients: Setting[tuple[str, ...]] = Setting(
         (list, tuple), (), problem=_addresses, read=tuple
     )
+    #: Most requests of one API key to POST /send* in a minute. 0: no limit.
+    rate_limit_per_minute = Setting(int, 60, problem=_at_least_zero)
     #: Least time between two mails of one kind to one mailbox. Zero: none.
     recipient_gap = Setting(timedelta, timedelta(0), problem=_not_negative)
     #: Most mails of one kind to one mailbox, as pairs of a number and a window. Empty: no limit.
@@ -387,6 +391,16 @@ class Conf:
     @property
     def language_code(self) -> str:
         return str(settings.LANGUAGE_CODE)
+
+    @property
+    def limits_cache(self) -> str:
+        """The name of the cache that django-ratelimit counts in."""
+        return str(getattr(settings, "RATELIMIT_USE_CACHE", "default"))
+
+    @property
+    def limits_enabled(self) -> bool:
+        """Whether django-ratelimit counts at all."""
+        return bool(getattr(settings, "RATELIMIT_ENABLE", True))
 
     @property
     def password_reset_timeout(self) -> int:

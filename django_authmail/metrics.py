@@ -45,6 +45,11 @@ if installed("prometheus_client"):
         # A warm hand-over takes well under a second; a code is of no use after minutes.
         buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200),
     )
+    _rate_limited = Counter(
+        "authmail_rate_limited_total",
+        "Requests that a limit refused: of a key, a recipient, or failed authentications.",
+        ["scope"],
+    )
     _connections = Gauge(
         "authmail_pool_connections",
         "Connections of the pools, looked at every five seconds.",
@@ -101,6 +106,12 @@ def count_message(
     _messages.labels(type=kind, state=state).inc()
     if accepted_after is not None:
         _to_accept.labels(type=kind).observe(accepted_after)
+
+
+def count_rate_limited(scope: str) -> None:
+    """Count a request that a limit refused: `key`, `recipient` or `auth`."""
+    if _AVAILABLE:
+        _rate_limited.labels(scope=scope).inc()
 
 
 def set_connections(*, idle: int, lent: int) -> None:

@@ -235,16 +235,16 @@ AUTHMAIL_LINK_BASE_URL = env.base_url("MAGIC_LINK_BASE_URL")
 AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("text", "json"))
 AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
 AUTHMAIL_METRICS_REQUIRE_AUTH = env.boolean("METRICS_REQUIRE_AUTH", False)
+AUTHMAIL_RATE_LIMIT_PER_MINUTE = env.integer("API_RATE_LIMIT_PER_MINUTE", 60)
 AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH = not (_options["use_tls"] or _options["use_ssl"])
 AUTHMAIL_SMTP_CA_FILE = env.file("SMTP_CA_FILE") or ""
 AUTHMAIL_SMTP_DEBUG = env.boolean("EMAIL_SERVICE_DEBUG", False)
+AUTHMAIL_TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
 AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = env.boolean("WEBHOOK_ALLOW_LOOPBACK", False)
 
 # Their layers come later. Until then they are read, so that a mistake in them stops the start,
 # and reported, so that nobody relies on a limit that is not there.
 _without_effect = {
-    # 0 is "off", which is what they are.
-    "API_RATE_LIMIT_PER_MINUTE": env.integer("API_RATE_LIMIT_PER_MINUTE", 0) != 0,
     "WEBHOOK_ALLOW_HOSTS": bool(env.csv("WEBHOOK_ALLOW_HOSTS")),
     "WEBHOOK_ALLOW_LOOPBACK": AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK,
 }

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from celery import Celery
 from django.core import mail
+from django.core.cache import cache
 from hypothesis import settings as settings_profile
 from pytest_django.fixtures import Settings
 
 from django_authmail import keyring, tasks
+from django_authmail.api import counts
 from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
@@ -63,9 +65,11 @@ def use_mailer(settings: Settings) -> UseMailer:
 
 @pytest.fixture(autouse=True)
 def _memory_is_forgotten() -> None:
-    """Let no test go by what the one before had read about carriers and keys."""
+    """Let no test go by what the one before had read about carriers and keys, or counted."""
     carriers.forget()
     keyring.forget()
+    counts.forget()
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)

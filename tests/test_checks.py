@@ -879,22 +879,31 @@ class TestDeployed:
         assert found() == {}
 
     @pytest.mark.parametrize(
-        ("path", "name"),
+        ("backend", "location", "why"),
         [
-            ("django.core.cache.backends.locmem.LocMemCache", "LocMemCache"),
-            ("django.core.cache.backends.dummy.DummyCache", "DummyCache"),
+            ("locmem.LocMemCache", "", "is each process's own"),
+            ("dummy.DummyCache", "", "keeps nothing"),
+            ("filebased.FileBasedCache", "/nowhere", "does not count in one step"),
+            ("db.DatabaseCache", "cache", "does not count in one step"),
         ],
     )
-    def test_w107_a_cache_of_each_process(self, settings: Settings, path: str, name: str) -> None:
-        settings.CACHES = {"default": {"BACKEND": path}}
+    def test_w107_a_cache_that_does_not_count_for_all(
+        self, settings: Settings, backend: str, location: str, why: str
+    ) -> None:
+        path = f"django.core.cache.backends.{backend}"
+        settings.CACHES = {"default": {"BACKEND": path, "LOCATION": location}}
         expect(
             "W107",
-            f"The default cache is {name}, which each process has for itself: limits count once "
-            "for every process.",
+            f"The cache 'default' {why}: requests of API keys are counted in the database, one "
+            "more write for each, and failed authentications not for all processes together.",
             "Use a cache that processes share: Redis or Memcached.",
             deploy=True,
         )
         assert found() == {}
+
+    def test_w107_a_cache_that_does_not_exist(self, settings: Settings) -> None:
+        settings.RATELIMIT_USE_CACHE = "limits"
+        assert "The cache 'limits' does not exist" in found(deploy=True)["W107"].msg
 
     @pytest.mark.parametrize("scheme", ["filesystem", "memory"])
     def test_e108_a_broker_that_loses_tasks(

@@ -11,6 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from django_authmail import keyring, keys
+from django_authmail.api import failures
 from django_authmail.api.problems import Problem
 from django_authmail.conf import conf
 from django_authmail.keyring import Caller, KeyExpired, KeyUnknown
@@ -63,8 +64,13 @@ class BearerAuthentication(BaseAuthentication):
     """`authenticate` in the form that Django REST framework and drf-spectacular know."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller]:
-        caller = authenticate(request)
-        return caller, caller
+        try:
+            caller = authenticate(request)
+        except Problem as error:
+            refusal = error
+        else:
+            return caller, caller
+        raise failures.throttled(request._request) or refusal
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -173,6 +173,21 @@ KINDS: dict[str, Kind] = {
             "Check the address with its owner; whoever runs this service can lift the suppression."
         ),
     ),
+    "rate_limited": Kind(
+        status=429,
+        title="The API key has used up its requests of this minute",
+        retryable=True,
+        hint=_("Wait as many seconds as the header `Retry-After` says, then send it again."),
+    ),
+    "auth_throttled": Kind(
+        status=429,
+        title="Too many requests without a valid API key",
+        retryable=True,
+        hint=_(
+            "Too many came from this address. Check the key: a valid one is answered at once, "
+            "however many others failed."
+        ),
+    ),
     "recipient_cooldown": Kind(
         status=429,
         title="This address had enough mails of this kind for now",

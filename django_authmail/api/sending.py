@@ -20,9 +20,9 @@ from rest_framework.serializers import Serializer
 
 from django_authmail import dispatch, outbox, plaintext
 from django_authmail.api import body, headers, inputs, outputs, problems, repeats, schema
-from django_authmail.api.base import AuthmailView
 from django_authmail.api.fields import is_harmless_name
 from django_authmail.api.problems import Fault, Problem
+from django_authmail.api.rates import RateLimitedView
 from django_authmail.conf import conf
 from django_authmail.exceptions import (
     InvalidAddress,
@@ -48,7 +48,7 @@ _NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email", "contex
 _NO_VALUE = "is no value of a mail"
 
 
-class SendView(AuthmailView):
+class SendView(RateLimitedView):
     """Base of the endpoints that send: read, check, build, hand over."""
 
     form: ClassVar[type[Serializer[Any]]]

@@ -28,7 +28,7 @@ With --deploy:
     E101  a short API key                           W102  metrics for everybody
     E104  mails go to a folder, not to a server     W103  the SMTP dialogue is logged
     E105  webhooks may reach this machine           W106  the API's docs are open
-    E108  a broker that loses tasks                 W107  a cache of each process's own
+    E108  a broker that loses tasks                 W107  a cache that does not count for all
                                                     W109  SQLite without transaction_mode IMMEDIATE
                                                     W110  each process counts for itself
 """

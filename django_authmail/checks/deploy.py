@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.db import connections, router
 
-from django_authmail import metrics, tasks
+from django_authmail import counting, metrics, tasks
 from django_authmail.checks.accounts import place, smtp_mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.checks.queues import _WITHOUT_BROKER
 from django_authmail.checks.settings import SHORT_KEY, SHORT_KEY_HINT, has_short_key
 from django_authmail.conf import Conf, conf
 from django_authmail.models import Message
-
-_OWN_CACHES = (
-    "django.core.cache.backends.locmem.LocMemCache",
-    "django.core.cache.backends.dummy.DummyCache",
-)
 
 
 def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
@@ -86,13 +80,13 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
 def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
     """Look at the cache, the broker and the database that the project names."""
     found: Found = []
-    backend = caches.settings.get(DEFAULT_CACHE_ALIAS, {}).get("BACKEND", "")
-    if backend in _OWN_CACHES:
+    if why := counting.why_not_exact():
         found.append(
             new_warning(
                 "W107",
-                f"The default cache is {backend.rpartition('.')[2]}, which each process has for "
-                "itself: limits count once for every process.",
+                f"The cache {conf.limits_cache!r} {why}: requests of API keys are counted in the "
+                "database, one more write for each, and failed authentications not for all "
+                "processes together.",
                 "Use a cache that processes share: Redis or Memcached.",
             )
         )

@@ -42,6 +42,8 @@ class Use:
     granted: bool
     #: How long until it may be granted; zero when it was.
     wait: timedelta
+    #: When it was counted, by the database's clock.
+    at: datetime
     #: By key: what this use counts as, where it was granted.
     amounts: dict[str, int]
     #: By key: what is used in all, and when the window ends.
@@ -83,6 +85,7 @@ def take(*limits: Limit, amount: int = 1) -> Use:
         return Use(
             granted=not refused,
             wait=max([timedelta(0), *(end - now for end in ends.values())]),
+            at=now,
             amounts=amounts,
             used={key: row.used for key, row in rows.items()},
             ends_at={key: row.ends_at for key, row in rows.items()},

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from django_authmail import metrics
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
@@ -40,6 +41,7 @@ def admit(message: Recordable, *, is_test: bool = False) -> Use | None:
         return None
     use = counters.take(*limits)
     if not use.granted:
+        metrics.count_rate_limited("recipient")
         raise RecipientCooldown(max(1, math.ceil(use.wait.total_seconds())))
     return use
 

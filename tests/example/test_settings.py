@@ -63,7 +63,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
         "SMTP_FROM=서비스 <no-reply@example.com>\n"
         "SMTP_USE_TLS=true\n"
         f"API_KEY={KEY}\n"
-        "API_RATE_LIMIT_PER_MINUTE=60\n"
+        "API_RATE_LIMIT_PER_MINUTE=120\n"
         "API_IDEMPOTENCY_TTL_SECONDS=3600\n"
         "WEBHOOK_ALLOW_HOSTS=hooks.example.com,localhost\n"
         "WEBHOOK_ALLOW_LOOPBACK=1\n"
@@ -89,6 +89,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
     }
     assert settings["DEFAULT_FROM_EMAIL"] == "서비스 <no-reply@example.com>"
     assert settings["AUTHMAIL_API_KEY"] == KEY
+    assert settings["AUTHMAIL_RATE_LIMIT_PER_MINUTE"] == 120
     assert settings["AUTHMAIL_METRICS_ENABLED"] is True
     assert settings["AUTHMAIL_METRICS_REQUIRE_AUTH"] is True
     assert settings["AUTHMAIL_IDEMPOTENCY_TTL_SECONDS"] == 3600
@@ -103,8 +104,7 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
     assert notices(settings) == [
         (
             "W001",
-            "Set, but without effect in this version: API_RATE_LIMIT_PER_MINUTE, "
-            "WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK.",
+            "Set, but without effect in this version: WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK.",
         )
     ]
 
@@ -127,6 +127,8 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     }
     assert "SECURE_SSL_REDIRECT" not in settings
     assert settings["DEMO_INBOX_DIR"] is None
+    assert settings["AUTHMAIL_RATE_LIMIT_PER_MINUTE"] == 60
+    assert settings["AUTHMAIL_TRUSTED_PROXIES"] == 0
     assert settings["SILENCED_SYSTEM_CHECKS"] == ["authmail.W110"]
     assert (settings["LANGUAGE_CODE"], settings["TIME_ZONE"]) == ("ko", "Asia/Seoul")
     assert settings["LOGGING"]["loggers"]["django_authmail.smtp"] == {"level": "INFO"}
@@ -533,14 +535,12 @@ def test_check_reports_names_without_effect(tmp_path: Path) -> None:
         *("manage.py", "check"),
         SMTP_HOST="127.0.0.1",
         SMTP_FROM="a@example.com",
-        API_RATE_LIMIT_PER_MINUTE="61",
         WEBHOOK_ALLOW_HOSTS="hooks.example.com",
     )
 
     assert result.returncode == 0, result.stderr
     assert (
-        "(example_project.W001) Set, but without effect in this version: "
-        "API_RATE_LIMIT_PER_MINUTE, WEBHOOK_ALLOW_HOSTS.\n"
+        "(example_project.W001) Set, but without effect in this version: WEBHOOK_ALLOW_HOSTS.\n"
     ) in result.stderr
 
 

@@ -1,0 +1,226 @@
+"""How many requests a key may make in a minute, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from pytest_django.fixtures import Settings
+
+from django_authmail import keyring
+from django_authmail.api import counts
+from django_authmail.models import Counter
+from example_project.certificates import ServerCertificate
+from tests import smtp_server as servers
+from tests.api import web
+from tests.api.conftest import OTP, Api, MakeKey, problem
+from tests.services import require_service
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LATER = {"Prefer": "respond-async"}
+DRY = {"X_Dry_Run": "1"}
+LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
+REDIS = "django.core.cache.backends.redis.RedisCache"
+
+
+@pytest.fixture(params=["the database", "Redis"])
+def counted_in(request: pytest.FixtureRequest, settings: Settings) -> str:
+    """Where it is counted: the cache, or the database where the cache is one process's own."""
+    where: str = request.param
+    if where == "Redis":
+        settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": require_service("redis")}}
+    return where
+
+
+@pytest.fixture
+def no_cache(settings: Settings, dead_port: int) -> None:
+    """A cache that does not answer."""
+    place = f"redis://127.0.0.1:{dead_port}/0"
+    settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": place}}
+
+
+def left(response: Any) -> tuple[int, int]:
+    """Return what the headers of an answer say: requests that remain, seconds until all do."""
+    shown = re.fullmatch(r'"key";r=(\d+);t=(\d+)', response["RateLimit"])
+    assert shown is not None, response["RateLimit"]
+    return int(shown[1]), int(shown[2])
+
+
+@pytest.mark.usefixtures("counted_in")
+def test_the_limit_of_the_settings_is_everybody_s(make_key: MakeKey, settings: Settings) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 2
+    before = _refused("key")
+    api = _with_time(make_key)
+    for remaining in (1, 0):
+        response = api.post(**LATER)
+        assert response.status_code == 202
+        assert response["RateLimit-Policy"] == '"key";q=2;w=60'
+        assert left(response)[0] == remaining
+    response = api.post(**LATER)
+    body = problem(response, 429, "rate_limited")
+    remaining, seconds = left(response)
+    assert remaining == 0
+    assert 0 < seconds <= 60
+    assert body["retry_after"] == seconds == int(response["Retry-After"])
+    assert body["retryable"] is True
+    assert _refused("key") == before + 1
+    # Another key has its own.
+    assert Api(key=make_key()[1]).post(**LATER).status_code == 202
+
+
+@pytest.mark.usefixtures("counted_in")
+def test_a_dry_run_uses_nothing_up_and_is_not_refused(
+    make_key: MakeKey, settings: Settings
+) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
+    api = _with_time(make_key)
+    assert [left(api.post(**DRY))[0] for _ in range(3)] == [1, 1, 1]
+    assert left(api.post(**LATER))[0] == 0
+    assert left(api.post(**DRY))[0] == 0
+    problem(api.post(**LATER), 429, "rate_limited")
+
+
+@pytest.mark.usefixtures("counted_in")
+def test_a_key_has_a_rate_of_its_own(make_key: MakeKey, settings: Settings) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
+    api = _with_time(make_key, rate_per_minute=3)
+    answers = [api.post(**LATER).status_code for _ in range(4)]
+    assert answers == [202, 202, 202, 429]
+
+
+@pytest.mark.usefixtures("counted_in")
+@pytest.mark.parametrize("own", [None, 0])
+def test_zero_is_no_limit(own: int | None, make_key: MakeKey, settings: Settings) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 0 if own is None else 1
+    api = Api(key=make_key(rate_per_minute=own)[1])
+    for _ in range(3):
+        response = api.post(**LATER)
+        assert response.status_code == 202
+        assert "RateLimit" not in response
+        assert "RateLimit-Policy" not in response
+    assert not Counter.objects.exists()
+
+
+@pytest.mark.usefixtures("counted_in")
+def test_both_keys_of_a_rotation_share_one_limit(make_key: MakeKey) -> None:
+    old, old_key = make_key(rate_per_minute=1)
+    new_key = keyring.rotate(old, overlap=timedelta(hours=1))[1]
+    while left(Api(key=old_key).post(**DRY))[1] < 10:
+        old, old_key = make_key(rate_per_minute=1)
+        new_key = keyring.rotate(old, overlap=timedelta(hours=1))[1]
+    assert Api(key=old_key).post(**LATER).status_code == 202
+    problem(Api(key=new_key).post(**LATER), 429, "rate_limited")
+
+
+def test_it_counts_before_the_body_is_read_and_after_the_scope(
+    make_key: MakeKey, settings: Settings
+) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
+    api = Api(key=make_key(scopes=("send:otp", "messages:read"))[1])
+    problem(api.post("/send/magic-link"), 403, "insufficient_scope")
+    problem(api.get("/messages/x"), 404, "not_found")
+    response = api.post(body=b"{")
+    problem(response, 400, "malformed_json")
+    assert left(response)[0] == 0
+    problem(api.post(body=b"{"), 429, "rate_limited")
+    problem(api.get("/messages/x"), 404, "not_found")
+
+
+def test_django_ratelimit_s_own_switch_counts(make_key: MakeKey, settings: Settings) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
+    settings.AUTHMAIL_AUTH_FAILURES_PER_MINUTE = 1
+    settings.RATELIMIT_ENABLE = False
+    api = Api(key=make_key()[1])
+    assert [api.post(**LATER).status_code for _ in range(3)] == [202, 202, 202]
+    assert [Api(key="x").post().status_code for _ in range(3)] == [401, 401, 401]
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_without_the_cache_mail_is_sent_and_failures_are_not_let_through(
+    make_key: MakeKey, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
+    api = Api(key=make_key()[1])
+    for _ in range(3):
+        response = api.post(**LATER)
+        assert response.status_code == 202
+        assert "RateLimit" not in response
+    refused = Api(key="x").post()
+    assert problem(refused, 429, "auth_throttled")["retry_after"] == counts.REST_SECONDS
+    assert "WWW-Authenticate" not in refused
+    assert api.post(**LATER).status_code == 202
+    # It is asked once, and then left alone for a while.
+    assert [r.getMessage() for r in caplog.records if "cache" in r.getMessage()] == [
+        "limits.cache_down error=ConnectionError"
+    ]
+
+
+@pytest.mark.parametrize("cache", ["Redis", "locmem"])
+def test_exactly_as_many_get_through_two_processes_at_once(
+    cache: str, certificate: ServerCertificate, tmp_path: Path
+) -> None:
+    most, parallel = 7, 40
+    environment = {"WEB_CONCURRENCY": "2", "API_RATE_LIMIT_PER_MINUTE": str(most)}
+    if cache == "Redis":
+        # Patient: a machine that is busy must not look like a cache that is down.
+        environment["CACHE_URL"] = f"{require_service('redis')}?socket_timeout=30"
+    with (
+        servers.running(certificate) as smtp,
+        web.running("gunicorn", smtp, tmp_path, **environment) as service,
+    ):
+        key = _key_with_time(service)
+
+        def send(number: int) -> int:
+            body = json.dumps({**OTP, "to": f"user{number}@example.com"}).encode()
+            headers = {"Authorization": f"Bearer {key}", "Prefer": "respond-async"}
+            return service.talk(web.request("POST", "/send/otp", body, **headers)).status
+
+        with ThreadPoolExecutor(parallel) as callers:
+            answers = sorted(callers.map(send, range(parallel)))
+        assert answers == [202] * most + [429] * (parallel - most)
+        assert len(service.rows("id")) == most
+        assert service.errors() == []
+
+
+def _with_time(make_key: MakeKey, **terms: Any) -> Api:
+    """Return a caller whose minute does not end during the test: each key's begins elsewhere."""
+    while True:
+        api = Api(key=make_key(**terms)[1])
+        if left(api.post(**DRY))[1] > 10:
+            return api
+
+
+def _key_with_time(service: web.Service) -> str:
+    """Make a key of the service, one whose minute does not end during the test."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "example_project.settings",
+        "ENV_FILE": "",
+        "DATA_DIR": str(service.folder),
+    }
+    command = [sys.executable, "manage.py", "authmail_key", "create", "--name", "tests"]
+    while True:
+        made = subprocess.run(
+            command, cwd=web.ROOT, env=environment, check=True, capture_output=True, text=True
+        )
+        key = made.stdout.strip()
+        dry = web.request(
+            "POST", "/send/otp", json.dumps(OTP).encode(), Authorization=f"Bearer {key}", **DRY
+        )
+        shown = re.search(r";t=(\d+)$", service.talk(dry).headers["ratelimit"])
+        assert shown is not None
+        if int(shown[1]) > 20:
+            return key
+
+
+def _refused(scope: str) -> float:
+    return REGISTRY.get_sample_value("authmail_rate_limited_total", {"scope": scope}) or 0.0
