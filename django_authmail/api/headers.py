@@ -47,5 +47,18 @@ def dry_run(request: HttpRequest) -> bool:
 
 def respond_async(request: HttpRequest) -> bool:
     """Tell whether Prefer has `respond-async` (RFC 7240, 4.1)."""
-    preferences = request.headers.get("Prefer", "").split(",")
-    return any(p.partition(";")[0].strip().lower() == "respond-async" for p in preferences)
+    return "respond-async" in _preferences(request)
+
+
+def is_strict(request: HttpRequest) -> bool:
+    """Tell whether Prefer has `handling=strict` (RFC 7240, 4.4): all that is asked, or an error."""
+    return _preferences(request).get("handling") == "strict"
+
+
+def _preferences(request: HttpRequest) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for preference in request.headers.get("Prefer", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        # The first one counts (RFC 7240, 2).
+        found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return found

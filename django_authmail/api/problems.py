@@ -205,6 +205,14 @@ KINDS: dict[str, Kind] = {
         retryable=True,
         hint=_("Nothing was sent. Wait as long as `Retry-After` says, or send in the background."),
     ),
+    "idempotency_unavailable": Kind(
+        status=501,
+        title="This service recognises no repeats",
+        hint=_(
+            "Leave the header `Idempotency-Key` out, and repeat nothing that may have been taken. "
+            "Whoever runs this service can set AUTHMAIL_IDEMPOTENCY_TTL_SECONDS above 0."
+        ),
+    ),
     "magic_link_not_configured": Kind(
         status=503, title="This service has no address for links", hint=_NO_BASE_URL
     ),

@@ -68,6 +68,9 @@ class SendView(RateLimitedView):
             self._checked_message(given)
             return Response(outputs.DRY_RUN)
         if key is None or not conf.idempotency_ttl_seconds:
+            if key is not None and headers.is_strict(request):
+                # It relies on the key: its repeat would be a second mail.
+                raise Problem("idempotency_unavailable", "Nothing was sent.")
             return self._response(self._send(given))
         keyed = idempotency.keyed_request(
             owner=self.caller.owner, method="POST", path=request.path, key=key, body=members

@@ -114,8 +114,11 @@ def send(
     elif idempotency or key is not None:
         key = str(uuid.uuid4()) if key is None else key
         headers["Idempotency-Key"] = checked_header(key, "idempotency_key", max_length=255)
-    if options.get("respond_async"):
-        headers["Prefer"] = "respond-async"
+    # A service that looks at no key refuses a strict request instead of sending twice.
+    is_strict = "Idempotency-Key" in headers
+    wishes = {"respond-async": options.get("respond_async"), "handling=strict": is_strict}
+    if preferences := [name for name, is_wanted in wishes.items() if is_wanted]:
+        headers["Prefer"] = ", ".join(preferences)
     body = {**members, **_body_options(options)}
     given = {name: value for name, value in body.items() if value is not None}
     return Call(

@@ -107,7 +107,7 @@ def _refusal(call: Call[Any], url: str, answer: Received) -> ClientError:
             request_id=str(problem.get("request_id") or call.request_id),
             retry_after=answer.retry_after,
             errors=_faults(problem.get("errors")),
-            may_have_been_sent=call.sends and _in_doubt(problem),
+            may_have_been_sent=call.sends and _in_doubt(answer.status, problem),
             content=answer.content,
             members=problem,
         )
@@ -133,10 +133,10 @@ def _unexpected(call: Call[Any], url: str, answer: Received, what: str) -> Unexp
     )
 
 
-def _in_doubt(problem: Mapping[str, Any]) -> bool:
-    return (
-        problem["code"] in ("internal_error", "idempotency_in_progress")
-        or problem.get("reason") == "outcome_unknown"
+def _in_doubt(status: int, problem: Mapping[str, Any]) -> bool:
+    # A 502 without a reason is about a mail that is still being handed over.
+    return problem["code"] in ("internal_error", "idempotency_in_progress") or (
+        status == 502 and problem.get("reason") in (None, "", "outcome_unknown")
     )
 
 

@@ -45,6 +45,7 @@ def test_a_repeat_gets_the_first_answer_and_uses_up_nothing(
 ) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = [(1, timedelta(minutes=10))]
     settings.AUTHMAIL_QUOTAS = {"default": {"day": 1}}
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 0  # that of a key counts requests, repeats too
     first = api.post(Idempotency_Key=KEY)
     assert first.status_code == 200
     replayed(api, first)
@@ -258,6 +259,17 @@ def test_without_a_lifetime_the_header_is_not_looked_at(
     assert [api.post(Idempotency_Key=key).status_code for key in (KEY, KEY)] == [200, 200]
     assert len(smtp_server.mails) == 2
     assert not IdempotencyRecord.objects.exists()
+
+
+@pytest.mark.parametrize("prefer", ["handling=strict", 'respond-async, Handling="strict"; x=1'])
+def test_who_relies_on_a_key_is_told_that_there_are_none(
+    api: Api, smtp_server: SmtpServer, settings: Settings, prefer: str
+) -> None:
+    settings.AUTHMAIL_IDEMPOTENCY_TTL_SECONDS = 0
+    problem(api.post(Idempotency_Key=KEY, Prefer=prefer), 501, "idempotency_unavailable")
+    assert not Message.objects.exists()
+    # Without a key nothing relies on one.
+    assert api.post(Prefer=prefer).status_code in (200, 202)
 
 
 def test_nothing_readable_is_stored(api: Api, smtp_server: SmtpServer) -> None:

@@ -116,7 +116,8 @@ def test_a_method_is_an_endpoint(
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
     assert re.fullmatch(r"[0-9a-f-]{36}", request.headers["idempotency-key"])
-    assert request.headers.keys().isdisjoint({"x-dry-run", "prefer"})
+    assert request.headers["prefer"] == "handling=strict"
+    assert "x-dry-run" not in request.headers
 
 
 def test_the_options_of_every_method(client: Any, service: Service) -> None:
@@ -147,7 +148,7 @@ def test_the_options_of_every_method(client: Any, service: Service) -> None:
         "webhook_url": "https://app.example.com/hook",
         "webhook_secret": "s" * 24,
     }
-    assert request.headers["prefer"] == "respond-async"
+    assert request.headers["prefer"] == "respond-async, handling=strict"
     assert request.headers["idempotency-key"] == "order-7"
     assert request.headers["x-request-id"] == "call-7"
     assert (queued.sent, queued.state, queued["status"]) == (False, "queued", "accepted")
@@ -167,7 +168,7 @@ def test_a_dry_run_uses_up_no_key(client: Any, service: Service) -> None:
     checked = client.send_otp(TO, "Kim", CODE, dry_run=True)
     for request in service.requests:
         assert request.headers["x-dry-run"] == "true"
-        assert "idempotency-key" not in request.headers
+        assert request.headers.keys().isdisjoint({"idempotency-key", "prefer"})
     assert (checked.sent, checked.dry_run, checked.state) == (False, True, None)
     assert checked["message"] == "Email payload is valid"
 

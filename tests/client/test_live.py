@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from django_authmail.client import (
     Conflict,
+    IdempotencyUnavailable,
     InvalidRequest,
     NotAuthenticated,
     NotFound,
@@ -192,6 +193,21 @@ def test_the_same_key_sends_one_mail(live: Any, smtp_server: SmtpServer) -> None
     with pytest.raises(InvalidRequest) as caught:
         live.send_otp(TO, "홍길동", "000000", idempotency_key="order-7")
     assert caught.value.code == "idempotency_key_reused"
+
+
+def test_a_service_that_recognises_no_repeats_sends_nothing(
+    make_client: MakeClient,
+    live: Any,
+    live_server: LiveServer,
+    smtp_server: SmtpServer,
+    settings: Settings,
+) -> None:
+    settings.AUTHMAIL_IDEMPOTENCY_TTL_SECONDS = 0
+    with pytest.raises(IdempotencyUnavailable, match="client with idempotency=False"):
+        live.send_otp(*OTP)
+    assert not smtp_server.mails
+    assert make_client(live_server.url, KEY, idempotency=False).send_otp(*OTP).sent
+    assert len(smtp_server.mails) == 1
 
 
 def _forward(url: str, *, lose_the_answer: bool) -> Step:

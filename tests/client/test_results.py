@@ -165,7 +165,9 @@ def test_faults_are_named_by_their_place(client: Any, service: Service) -> None:
     )
 
 
-@pytest.mark.parametrize(("reason", "in_doubt"), [("greylisted", False), ("outcome_unknown", True)])
+@pytest.mark.parametrize(
+    ("reason", "in_doubt"), [("greylisted", False), ("outcome_unknown", True), ("", True)]
+)
 def test_a_mail_that_was_not_taken(
     client: Any, service: Service, reason: str, in_doubt: bool
 ) -> None:
