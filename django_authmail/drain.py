@@ -23,6 +23,7 @@ from django_authmail.logs import describe
 from django_authmail.models import Priority
 from django_authmail.outbox import queue
 from django_authmail.outbox.lease import Claim
+from django_authmail.outbox.transactions import PATIENCE
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 IDLE_PAUSE = 0.2
 #: Seconds until a database that does not answer is asked again.
 TROUBLE_PAUSE = 1.0
+#: Seconds that it may take to claim more while others are in hand.
+CLAIM_PATIENCE = 1.0
 
 #: Seconds that the first mail to come back waits for those that left with it: a round with the
 #: database costs about as much for all of them as for one.
@@ -93,7 +96,9 @@ class Drain:
                     claimed = self._claim()
                 except DatabaseError as error:
                     pause = TROUBLE_PAUSE
-                    if self._on_trouble is None:
+                    if self._under_way:
+                        pass  # what is in hand is settled, and then it is asked again
+                    elif self._on_trouble is None:
                         trouble = error
                     else:
                         self._on_trouble(error)
@@ -116,7 +121,9 @@ class Drain:
             # anew. One that has broken meanwhile is replaced where it fails.
             close_old_connections()
             self._renew_at = time.monotonic() + RENEW_AFTER
-        claims = queue.claim_due(free, priority=self._priority)
+        # Outcomes that wait to be written have a lease that runs out.
+        patience = CLAIM_PATIENCE if self._under_way else PATIENCE
+        claims = queue.claim_due(free, priority=self._priority, patience=patience)
         self._under_way += len(claims)
         for claim in claims:
             self._claims.put(claim)

@@ -10,12 +10,12 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 
-from django_authmail import outbox
+from django_authmail import drain, outbox
 from django_authmail.drain import Drain
 from django_authmail.message import Priority
 from django_authmail.models import Message
 from django_authmail.models import Priority as Lane
-from django_authmail.outbox import queue, settlement, transactions
+from django_authmail.outbox import queue, settlement
 from tests import smtp_server as servers
 from tests.outbox.factories import auth_message
 
@@ -125,7 +125,7 @@ def refusing_updates(first: int, last: int) -> Iterator[None]:
 def test_goes_on_when_the_database_is_back(
     smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions.retried, "__kwdefaults__", {"patience": 0.0})
+    monkeypatch.setattr(drain, "PATIENCE", 0.0)
     submit(3)
     told: list[DatabaseError] = []
     stop = threading.Event()
@@ -143,10 +143,46 @@ def test_goes_on_when_the_database_is_back(
     assert states() == {"accepted"}
 
 
+def test_what_is_in_hand_is_settled_while_nothing_can_be_claimed(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "CLAIM_PATIENCE", 0.0)
+    smtp_server.hold = True
+    submit(3)
+    refused = threading.Event()
+    told: list[DatabaseError] = []
+    stop = threading.Event()
+
+    def fail_a_claim(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        # The first mail hangs, the second is back: the third is to be claimed in its place.
+        is_claim = sql.startswith("UPDATE") and "authmail_message" in sql and "lease" in sql
+        if is_claim and smtp_server.mails and not refused.is_set() and " IN (" in sql:
+            refused.set()
+            raise OperationalError("the database is restarting")
+        return execute(sql, *rest)
+
+    def let_go() -> None:
+        assert smtp_server.holding.wait(30)
+        smtp_server.hold = False
+        assert refused.wait(30)
+        smtp_server.release.set()
+        smtp_server.wait_for(3)
+        stop.set()
+
+    helper = threading.Thread(target=let_go)
+    helper.start()
+    with connection.execute_wrapper(fail_a_claim):
+        Drain(2, on_trouble=told.append).run(stop)
+    helper.join(30)
+    assert told == []
+    assert len(smtp_server.mails) == 3
+    assert states() == {"accepted"}
+
+
 def test_without_anybody_to_tell_it_raises(
     smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions.retried, "__kwdefaults__", {"patience": 0.0})
+    monkeypatch.setattr(drain, "PATIENCE", 0.0)
     submit(1)
     with refusing_updates(1, 1), pytest.raises(OperationalError):
         Drain(2).run(threading.Event(), until_empty=True)

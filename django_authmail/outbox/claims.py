@@ -19,7 +19,7 @@ from django_authmail.outbox import body, rows
 from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.lease import LEASE_MARGIN, Claim, claim_of, valid_until
 from django_authmail.outbox.record import EXPIRED, IN_DOUBT, Record
-from django_authmail.outbox.transactions import retried
+from django_authmail.outbox.transactions import PATIENCE, retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 
 #: Times that a worker looks again when what was due gave it nothing to do.
@@ -41,11 +41,14 @@ def claim(id: uuid.UUID) -> Claim | None:
     return claims[0] if claims else None
 
 
-def claim_due(limit: int, *, priority: Priority | None = None) -> list[Claim]:
+def claim_due(
+    limit: int, *, priority: Priority | None = None, patience: float = PATIENCE
+) -> list[Claim]:
     """Claim up to `limit` due messages: high priority before low, the longest due first.
 
     Hand them over at once, side by side: their leases begin now, and what a worker has claimed
-    when it dies is in doubt. With `priority`, messages of another are left alone.
+    when it dies is in doubt. With `priority`, messages of another are left alone. A database that
+    fails is tried again for `patience`, in seconds.
     """
     lanes = tuple(Priority) if priority is None else (priority,)
     wanted = limit
@@ -62,7 +65,7 @@ def claim_due(limit: int, *, priority: Priority | None = None) -> list[Claim]:
     # Rows that were due and gave no claim (too late, or broken, and ended; or taken by others)
     # must not look like an empty queue to a worker that asks for one.
     for _ in range(MOST_PASSED_OVER):
-        claims, seen = _Taking(find, limit).run()
+        claims, seen = _Taking(find, limit).run(patience)
         if claims or not seen:
             return claims
         wanted = min(wanted * 2, MOST_AT_ONCE)
@@ -83,9 +86,9 @@ class _Taking:
         self._lease = uuid.uuid4()
         self._tried: list[uuid.UUID] = []
 
-    def run(self) -> tuple[list[Claim], bool]:
+    def run(self, patience: float = PATIENCE) -> tuple[list[Claim], bool]:
         """Return the claims, and whether anything was due."""
-        return retried(self._take, using=self._using)
+        return retried(self._take, using=self._using, patience=patience)
 
     def _take(self) -> tuple[list[Claim], bool]:
         now = db_now(self._using)
