@@ -385,6 +385,11 @@ class Conf:
         return bool(settings.EMAIL_USE_LOCALTIME)
 
     @property
+    def has_proxy(self) -> bool:
+        """Whether the project says that a proxy stands before it."""
+        return bool(settings.SECURE_PROXY_SSL_HEADER)
+
+    @property
     def languages(self) -> tuple[str, ...]:
         return tuple(code for code, _ in settings.LANGUAGES)
 

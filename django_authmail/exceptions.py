@@ -14,6 +14,7 @@ AuthmailError
 ├── RecipientSuppressed                 an address that a server called dead
 ├── IdempotencyKeyReused                an Idempotency-Key that was given with another body
 ├── Outrun                              another request with the same Idempotency-Key was faster
+├── NotRotatable                        rotating a key that has ended or was replaced
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -150,6 +151,12 @@ class Outrun(AuthmailError):
     """Raised when another request with the same Idempotency-Key was faster: that one is first."""
 
     code = "idempotency_in_progress"
+
+
+class NotRotatable(AuthmailError):
+    """Raised when a key that has ended, or that another has replaced, is to be rotated."""
+
+    code = "not_rotatable"
 
 
 class LeaseLost(AuthmailError):

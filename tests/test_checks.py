@@ -878,6 +878,19 @@ class TestDeployed:
         )
         assert found() == {}
 
+    def test_w111_a_proxy_that_nobody_counts(self, settings: Settings) -> None:
+        settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+        expect(
+            "W111",
+            "SECURE_PROXY_SSL_HEADER says that there is a proxy, and AUTHMAIL_TRUSTED_PROXIES that "
+            "there is none: all clients have its address, so that keys bound to a network fit "
+            "everybody or nobody.",
+            "Set AUTHMAIL_TRUSTED_PROXIES to how many proxies add to X-Forwarded-For.",
+            deploy=True,
+        )
+        settings.AUTHMAIL_TRUSTED_PROXIES = 1
+        assert found(deploy=True) == {}
+
     @pytest.mark.parametrize(
         ("backend", "location", "why"),
         [

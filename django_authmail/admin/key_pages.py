@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 
 from django_authmail import keyring
 from django_authmail.admin import shown
-from django_authmail.keyring import NotRotatable
+from django_authmail.exceptions import NotRotatable
 from django_authmail.models import ApiKey
 
 #: A year: whoever needs more needs two keys.

@@ -115,6 +115,8 @@ _REQUEST_ID = OpenApiParameter(
     "the log and the record. A new one is made otherwise.",
     pattern="^[A-Za-z0-9._-]{1,128}$",
 )
+# Answers to a request whose key and scope are right.
+_WITH_RATE = [200, 202, 400, 403, 409, 411, 413, 415, 422, 429, 502, 503]
 _SEND_HEADERS = [
     OpenApiParameter(
         "X-Dry-Run",
@@ -144,6 +146,29 @@ _SEND_HEADERS = [
         response=[200, 202, 502],
         enum=["true"],
         description="This is the answer to an earlier request with the same Idempotency-Key.",
+    ),
+    OpenApiParameter(
+        "RateLimit-Policy",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        response=_WITH_RATE,
+        description="The limit of the key, if it has one: requests (`q`) in so many seconds (`w`), "
+        'as `"key";q=60;w=60`.',
+    ),
+    OpenApiParameter(
+        "RateLimit",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        response=_WITH_RATE,
+        description="What is left of it: requests (`r`) until so many seconds (`t`) have passed, "
+        'as `"key";r=59;t=42`.',
+    ),
+    OpenApiParameter(
+        "Retry-After",
+        OpenApiTypes.INT,
+        OpenApiParameter.HEADER,
+        response=[409, 429, 503],
+        description="Seconds until the same request may succeed.",
     ),
     _REQUEST_ID,
 ]
@@ -264,7 +289,7 @@ MESSAGE: dict[str, Any] = {
         OpenApiParameter("message_id", OpenApiTypes.UUID, OpenApiParameter.PATH),
         _REQUEST_ID,
     ],
-    "responses": {200: outputs.MessageAnswer, **_problems(401, 403, 404, 406)},
+    "responses": {200: outputs.MessageAnswer, **_problems(401, 403, 404, 406, 429)},
 }
 
 HEALTH: dict[str, Any] = {
@@ -306,6 +331,6 @@ METRICS: dict[str, Any] = {
     "tags": ["operations"],
     "responses": {
         (200, "text/plain"): OpenApiResponse(OpenApiTypes.STR, description="Prometheus text."),
-        **_problems(401, 404),
+        **_problems(401, 403, 404, 429),
     },
 }

@@ -31,6 +31,7 @@ With --deploy:
     E108  a broker that loses tasks                 W107  a cache that does not count for all
                                                     W109  SQLite without transaction_mode IMMEDIATE
                                                     W110  each process counts for itself
+                                                    W111  a proxy that nobody counts
 """
 
 from __future__ import annotations

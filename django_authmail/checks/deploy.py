@@ -65,6 +65,16 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "Remove AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK; it is for tests.",
             )
         )
+    if conf.has_proxy and not conf.trusted_proxies:
+        found.append(
+            new_warning(
+                "W111",
+                "SECURE_PROXY_SSL_HEADER says that there is a proxy, and AUTHMAIL_TRUSTED_PROXIES "
+                "that there is none: all clients have its address, so that keys bound to a network "
+                "fit everybody or nobody.",
+                "Set AUTHMAIL_TRUSTED_PROXIES to how many proxies add to X-Forwarded-For.",
+            )
+        )
     if conf.api_docs:
         found.append(
             new_warning(

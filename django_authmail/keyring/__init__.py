@@ -11,14 +11,13 @@ from django_authmail.keyring.lookup import (
     forget,
 )
 from django_authmail.keyring.terms import Terms, network, recipient
-from django_authmail.keyring.verbs import NotRotatable, issue, revoke, rotate
+from django_authmail.keyring.verbs import issue, revoke, rotate
 
 __all__ = [
     "REVOCATION_DELAY",
     "Caller",
     "KeyExpired",
     "KeyUnknown",
-    "NotRotatable",
     "Terms",
     "find",
     "forget",

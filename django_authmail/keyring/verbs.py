@@ -12,19 +12,13 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import keys
 from django_authmail.clock import db_now
-from django_authmail.exceptions import AuthmailError
+from django_authmail.exceptions import NotRotatable
 from django_authmail.keyring.lookup import forget
 from django_authmail.keyring.terms import Terms
 from django_authmail.models import ApiKey
 from django_authmail.secret import Secret
 
 logger = logging.getLogger(__name__)
-
-
-class NotRotatable(AuthmailError):
-    """Raised when a key that has ended, or that another has replaced, is to be rotated."""
-
-    code = "not_rotatable"
 
 
 @sensitive_variables()
@@ -99,7 +93,7 @@ def revoke(rows: QuerySet[ApiKey]) -> int:
     """End the keys among `rows` that are not revoked, and return how many there were."""
     using = router.db_for_write(ApiKey)
     live = rows.using(using).filter(revoked_at=None)
-    prefixes = list(live.values_list("prefix", flat=True))
+    prefixes = list(live.order_by("created_at").values_list("prefix", flat=True))
     count = live.update(revoked_at=db_now(using))
     forget()
     for prefix in prefixes:

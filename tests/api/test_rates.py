@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,17 +30,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LATER = {"Prefer": "respond-async"}
 DRY = {"X_Dry_Run": "1"}
-LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
 REDIS = "django.core.cache.backends.redis.RedisCache"
 
 
 @pytest.fixture(params=["the database", "Redis"])
-def counted_in(request: pytest.FixtureRequest, settings: Settings) -> str:
-    """Where it is counted: the cache, or the database where the cache is one process's own."""
-    where: str = request.param
-    if where == "Redis":
-        settings.CACHES = {"default": {"BACKEND": REDIS, "LOCATION": require_service("redis")}}
-    return where
+def _counted_in(
+    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Count in the cache, or in the database where the cache is one process's own."""
+    if request.param == "Redis":
+        # Patient: a machine that is busy must not look like a cache that is down.
+        place = {"LOCATION": require_service("redis"), "OPTIONS": {"socket_timeout": 30}}
+        settings.CACHES = {"default": {"BACKEND": REDIS, **place}}
+        # No minute ends during a test.
+        clock = SimpleNamespace(time=lambda: 1_800_000_000.0)
+        monkeypatch.setattr("django_ratelimit.core.time", clock)
 
 
 @pytest.fixture
@@ -56,11 +61,11 @@ def left(response: Any) -> tuple[int, int]:
     return int(shown[1]), int(shown[2])
 
 
-@pytest.mark.usefixtures("counted_in")
+@pytest.mark.usefixtures("_counted_in")
 def test_the_limit_of_the_settings_is_everybody_s(make_key: MakeKey, settings: Settings) -> None:
     settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 2
     before = _refused("key")
-    api = _with_time(make_key)
+    api = Api(key=make_key()[1])
     for remaining in (1, 0):
         response = api.post(**LATER)
         assert response.status_code == 202
@@ -78,27 +83,27 @@ def test_the_limit_of_the_settings_is_everybody_s(make_key: MakeKey, settings: S
     assert Api(key=make_key()[1]).post(**LATER).status_code == 202
 
 
-@pytest.mark.usefixtures("counted_in")
+@pytest.mark.usefixtures("_counted_in")
 def test_a_dry_run_uses_nothing_up_and_is_not_refused(
     make_key: MakeKey, settings: Settings
 ) -> None:
     settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
-    api = _with_time(make_key)
+    api = Api(key=make_key()[1])
     assert [left(api.post(**DRY))[0] for _ in range(3)] == [1, 1, 1]
     assert left(api.post(**LATER))[0] == 0
     assert left(api.post(**DRY))[0] == 0
     problem(api.post(**LATER), 429, "rate_limited")
 
 
-@pytest.mark.usefixtures("counted_in")
+@pytest.mark.usefixtures("_counted_in")
 def test_a_key_has_a_rate_of_its_own(make_key: MakeKey, settings: Settings) -> None:
     settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 1
-    api = _with_time(make_key, rate_per_minute=3)
+    api = Api(key=make_key(rate_per_minute=3)[1])
     answers = [api.post(**LATER).status_code for _ in range(4)]
     assert answers == [202, 202, 202, 429]
 
 
-@pytest.mark.usefixtures("counted_in")
+@pytest.mark.usefixtures("_counted_in")
 @pytest.mark.parametrize("own", [None, 0])
 def test_zero_is_no_limit(own: int | None, make_key: MakeKey, settings: Settings) -> None:
     settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 0 if own is None else 1
@@ -111,13 +116,10 @@ def test_zero_is_no_limit(own: int | None, make_key: MakeKey, settings: Settings
     assert not Counter.objects.exists()
 
 
-@pytest.mark.usefixtures("counted_in")
+@pytest.mark.usefixtures("_counted_in")
 def test_both_keys_of_a_rotation_share_one_limit(make_key: MakeKey) -> None:
     old, old_key = make_key(rate_per_minute=1)
     new_key = keyring.rotate(old, overlap=timedelta(hours=1))[1]
-    while left(Api(key=old_key).post(**DRY))[1] < 10:
-        old, old_key = make_key(rate_per_minute=1)
-        new_key = keyring.rotate(old, overlap=timedelta(hours=1))[1]
     assert Api(key=old_key).post(**LATER).status_code == 202
     problem(Api(key=new_key).post(**LATER), 429, "rate_limited")
 
@@ -192,14 +194,6 @@ def test_exactly_as_many_get_through_two_processes_at_once(
         assert service.errors() == []
 
 
-def _with_time(make_key: MakeKey, **terms: Any) -> Api:
-    """Return a caller whose minute does not end during the test: each key's begins elsewhere."""
-    while True:
-        api = Api(key=make_key(**terms)[1])
-        if left(api.post(**DRY))[1] > 10:
-            return api
-
-
 def _key_with_time(service: web.Service) -> str:
     """Make a key of the service, one whose minute does not end during the test."""
     environment = os.environ | {
@@ -218,7 +212,7 @@ def _key_with_time(service: web.Service) -> str:
         )
         shown = re.search(r";t=(\d+)$", service.talk(dry).headers["ratelimit"])
         assert shown is not None
-        if int(shown[1]) > 20:
+        if int(shown[1]) > 30:
             return key
 
 

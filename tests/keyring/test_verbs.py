@@ -9,7 +9,8 @@ import pytest
 
 from django_authmail import keyring, keys
 from django_authmail.clock import db_now
-from django_authmail.keyring import KeyExpired, KeyUnknown, NotRotatable, Terms
+from django_authmail.exceptions import NotRotatable
+from django_authmail.keyring import KeyExpired, KeyUnknown, Terms
 from django_authmail.models import ApiKey
 
 pytestmark = pytest.mark.django_db(transaction=True)

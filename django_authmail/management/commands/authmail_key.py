@@ -17,7 +17,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import keyring, keys
 from django_authmail.clock import db_now
-from django_authmail.keyring import NotRotatable, Terms
+from django_authmail.exceptions import NotRotatable
+from django_authmail.keyring import Terms
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey
 from django_authmail.secret import Secret
