@@ -65,6 +65,10 @@ class Call(Generic[T]):
     #: Whether it can send a mail at all.
     sends: bool = False
 
+    @property
+    def idempotency_key(self) -> str | None:
+        return self.headers.get("Idempotency-Key")
+
 
 def health() -> Call[answers.Health]:
     """Ask whether the service answers: now, so that no retry hides that it did not."""

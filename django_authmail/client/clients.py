@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import httpx
 
@@ -22,12 +24,24 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_to_renew_after_fork: WeakSet[AuthmailClient] = WeakSet()
+
+
+def _after_fork() -> None:
+    # Two processes on one connection would read each other's answers.
+    for client in _to_renew_after_fork:
+        client._renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 class AuthmailClient(Methods[Sent, Message, Health]):
     """A client of the HTTP API. Use it as a context manager, or call `close()`.
 
     `timeout` is how many seconds a call may take in all, with its repeats and waits. One client
-    serves all threads of a process and keeps connections; after a fork, make a new one.
+    serves all threads of a process and keeps connections, which it does not share with a fork.
 
     With `idempotency=False`, for a service that has it off, no call carries an Idempotency-Key, and
     none is repeated that the service may have taken. `allow_http` admits http:// with a name that
@@ -55,6 +69,8 @@ class AuthmailClient(Methods[Sent, Message, Health]):
             language=language,
         )
         self._http = httpx.Client(transport=transport, **self._http_options)
+        if transport is None:
+            _to_renew_after_fork.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +85,10 @@ class AuthmailClient(Methods[Sent, Message, Health]):
 
     def close(self) -> None:
         self._http.close()
+
+    def _renew(self) -> None:
+        if not self._http.is_closed:
+            self._http = httpx.Client(**self._http_options)
 
     def _do(self, call: Call[T]) -> T:
         attempts = Attempts(call, self._timeout)
@@ -102,7 +122,10 @@ class AuthmailClient(Methods[Sent, Message, Health]):
 class AsyncAuthmailClient(
     Methods[Coroutine[Any, Any, Sent], Coroutine[Any, Any, Message], Coroutine[Any, Any, Health]]
 ):
-    """`AuthmailClient` with the same methods, to await; `async with`, or `await client.close()`."""
+    """`AuthmailClient` with the same methods, to await; `async with`, or `await client.close()`.
+
+    It belongs to one event loop, as its connections do.
+    """
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Facts:
     code: str
     detail: str
     request_id: str
+    idempotency_key: str | None
     may_have_been_sent: bool
     status: int | None = None
     hint: str = ""
@@ -75,8 +76,9 @@ class ClientError(Exception):
         self.retry_after = facts.retry_after
         #: What is wrong with the body, place by place.
         self.errors = facts.errors
-        #: Whether a mail may have left all the same. The same call with the same
-        #: `idempotency_key` sends nothing twice.
+        #: What to repeat the call with, so that nothing is sent twice; None if it had none.
+        self.idempotency_key = facts.idempotency_key
+        #: Whether a mail may have left all the same.
         self.may_have_been_sent = facts.may_have_been_sent
         # Not super(): httpx's constructors are not made to be combined.
         Exception.__init__(self, _text(facts))

@@ -48,6 +48,18 @@ _BY_STATUS: dict[int, type[ProblemError]] = {
     503: ServiceUnavailable,
 }
 
+_NOT_REACHED = "Check base_url, and whether GET /health is answered there."
+
+_REPEAT_IT = (
+    "A mail may have been sent. Repeat the call with idempotency_key=error.idempotency_key, by "
+    "which nothing is sent twice; the service has the request_id in its log."
+)
+
+_LOOK_IT_UP = (
+    "A mail may have been sent, and without an Idempotency-Key a repeat would be another. The "
+    "service has the request_id in its log."
+)
+
 _NO_IDEMPOTENCY = (
     "Make the client with idempotency=False: it then sends no Idempotency-Key, and repeats nothing "
     "that the service may have taken. Or switch it on in the service "
@@ -74,14 +86,18 @@ def result(call: Call[T], url: str, outcome: Outcome) -> T:
 def _unreachable(call: Call[Any], url: str, lost: Lost) -> ServiceUnreachable:
     """Return the error for a call without an answer."""
     kind = ServiceTimeout if lost.is_timeout else ServiceUnreachable
+    is_in_doubt = call.sends and lost.may_be_taken
+    in_doubt = _REPEAT_IT if call.idempotency_key else _LOOK_IT_UP
     return kind(
         Facts(
             method=call.method,
             url=url,
             code="timeout" if lost.is_timeout else "unreachable",
             detail=f"{_origin(url)} gave no answer ({lost.what})",
+            hint=in_doubt if is_in_doubt else _NOT_REACHED,
             request_id=call.request_id,
-            may_have_been_sent=call.sends and lost.may_be_taken,
+            idempotency_key=call.idempotency_key,
+            may_have_been_sent=is_in_doubt,
         )
     )
 
@@ -105,6 +121,7 @@ def _refusal(call: Call[Any], url: str, answer: Received) -> ClientError:
                 else str(problem.get("hint") or "")
             ),
             request_id=str(problem.get("request_id") or call.request_id),
+            idempotency_key=call.idempotency_key,
             retry_after=answer.retry_after,
             errors=_faults(problem.get("errors")),
             may_have_been_sent=call.sends and _in_doubt(answer.status, problem),
@@ -123,8 +140,9 @@ def _unexpected(call: Call[Any], url: str, answer: Received, what: str) -> Unexp
             status=answer.status,
             code="unexpected_answer",
             detail=f"{_origin(url)} answered {answer.status}: {what}",
-            hint="Check base_url: it is the address under which the service has /health.",
+            hint=_NOT_REACHED,
             request_id=call.request_id,
+            idempotency_key=call.idempotency_key,
             retry_after=answer.retry_after,
             # Something that answers with a redirect or an error did not necessarily ask the
             # service; something that answers 2xx or 5xx may have.

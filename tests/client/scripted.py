@@ -111,6 +111,14 @@ def answer(
     return step
 
 
+def keep_answering(peer: Peer) -> None:
+    """Answer every request of a connection that is kept."""
+    while True:
+        peer.read()
+        content = json.dumps(SENT).encode()
+        peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+
+
 def problem(status: int, code: str, *, retry_after: str = "", **members: Any) -> Step:
     """Answer as the service does that refuses something."""
     body = {"status": status, "code": code, "title": code, "detail": f"It is {code}.", **members}

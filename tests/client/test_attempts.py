@@ -67,6 +67,8 @@ def test_without_idempotency_nothing_is_repeated_that_was_perhaps_taken(
     with pytest.raises(ServiceUnreachable) as caught:
         make_client(service.url, timeout=0.5, idempotency=False).send_otp(*OTP)
     assert caught.value.may_have_been_sent
+    assert "a repeat would be another" in caught.value.hint
+    assert caught.value.idempotency_key is None
     assert service.connections == 1
     assert "idempotency-key" not in service.requests[0].headers
 
@@ -186,6 +188,8 @@ def test_the_timeout_is_that_of_the_whole_call(
     assert 0.5 < time.monotonic() - begun < 5
     assert caught.value.may_have_been_sent
     assert caught.value.code == "timeout"
+    assert caught.value.hint.startswith("A mail may have been sent. Repeat the call with")
+    assert caught.value.idempotency_key == service.requests[0].headers["idempotency-key"]
 
 
 def test_a_health_that_failed_is_not_hidden(client: Any, service: Service) -> None:
