@@ -216,6 +216,17 @@ def test_finds_messages_of_before_a_key_was_rotated(
     assert f"{LOG}{row.pk}/change/" in response.content.decode()
 
 
+def test_shows_what_took_a_failed_message_up_again(
+    admin_client: Client, queued: Message, refused: Message
+) -> None:
+    Message.objects.filter(pk=queued.pk).update(retry_of=refused)
+    for shown, other in ((queued, refused), (refused, queued)):
+        text = _text(admin_client, f"{LOG}{shown.pk}/change/")
+        assert "Other tries of the request" in text
+        assert f'<a href="{LOG}{other.pk}/change/">' in text
+        assert f'<a href="{LOG}{shown.pk}/change/">' not in text
+
+
 def test_the_title_of_a_message_is_in_the_reader_s_language(
     admin_client: Client, queued: Message
 ) -> None:

@@ -11,6 +11,7 @@ from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -152,7 +153,7 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
             _("Course"),
             {"fields": (("created", "accepted", "settled"), ("next_attempt", "expires"))},
         ),
-        (_("Origin"), {"fields": (("sender", "request"), "kept_with_it", "id")}),
+        (_("Origin"), {"fields": (("sender", "request"), "kept_with_it", "other_tries", "id")}),
     )
     readonly_fields = tuple(flatten_fieldsets(fieldsets))
 
@@ -317,6 +318,17 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
     @admin.display(description=_("request id"))
     def request(self, row: Message) -> str:
         return row.request_id or shown.EMPTY
+
+    @admin.display(description=_("other tries of the request"))
+    def other_tries(self, row: Message) -> SafeString | str:
+        before = Message.objects.filter(pk__in=filter(None, [row.retry_of_id]))
+        rows = (before | row.retries.all()).defer("sealed").order_by("created_at")
+        page = f"{self.admin_site.name}:authmail_message_change"
+        tries = (
+            (reverse(page, args=[r.pk]), shown.when(r.created_at), r.get_state_display())
+            for r in rows
+        )
+        return format_html_join("", '<div><a href="{}">{}</a> {}</div>', tries) or shown.EMPTY
 
     @admin.display(description=_("metadata"))
     def kept_with_it(self, row: Message) -> SafeString | str:

@@ -243,6 +243,12 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     settled_at = _Time(allow_null=True)
     expires_at = _Time(allow_null=True)
     test = serializers.BooleanField(source="is_test", help_text="Whether a key for tests sent it.")
+    retry_of = serializers.UUIDField(
+        source="retry_of_id",
+        allow_null=True,
+        help_text="The failed message that this takes up again, as a repeat with the same "
+        "Idempotency-Key does.",
+    )
     recipients = RecipientAnswer(many=True)
     attempts = AttemptAnswer(many=True)
 
@@ -251,7 +257,7 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
         fields = (
             "id", "state", "kind", "locale", "message_id", "provider_id", "error_code", "reason",
             "request_id", "priority", "metadata", "created_at", "accepted_at", "settled_at",
-            "expires_at", "test", "recipients", "attempts",
+            "expires_at", "test", "retry_of", "recipients", "attempts",
         )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from django_authmail.models import Message, State
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.base import Options
 from django_authmail.outbox import idempotency, suppression
-from django_authmail.outbox.idempotency import Answer, Entry
+from django_authmail.outbox.idempotency import Answer, Entry, KeyedRequest
 from django_authmail.outbox.intake import Intake
 
 # `to` belongs to the body; of a notifier's options, only these are about what the mail says.
@@ -62,19 +62,15 @@ class SendView(RateLimitedView):
     @sensitive_variables()
     def answer(self, request: Request) -> Response:
         key = headers.idempotency_key(request)
-        members = body.read_json(request._request)
-        given = inputs.checked(self.form, members)
+        given, keyed = self._read(request, key)
         if headers.dry_run(request):
             self._checked_message(given)
             return Response(outputs.DRY_RUN)
-        if key is None or not conf.idempotency_ttl_seconds:
+        if keyed is None:
             if key is not None and headers.is_strict(request):
                 # It relies on the key: its repeat would be a second mail.
                 raise Problem("idempotency_unavailable", "Nothing was sent.")
             return self._response(self._send(given))
-        keyed = idempotency.keyed_request(
-            owner=self.caller.owner, method="POST", path=request.path, key=key, body=members
-        )
         answer = repeats.answer_once(
             keyed,
             run=lambda entry: self._send(given, entry),
@@ -82,6 +78,25 @@ class SendView(RateLimitedView):
             until=self.begun + conf.sync_deadline.total_seconds(),
         )
         return self._response(answer)
+
+    @sensitive_variables()
+    def _read(
+        self, request: Request, key: str | None
+    ) -> tuple[dict[str, Any], KeyedRequest | None]:
+        """Return the checked body; and what a repeat is known by, where that is asked for."""
+        members = body.read_json(request._request)
+        given = inputs.checked(self.form, members)
+        if key is None or not conf.idempotency_ttl_seconds:
+            return given, None
+        owner = self.caller.owner
+        try:
+            return given, idempotency.keyed_request(
+                owner=owner, method="POST", path=request.path, key=key, body=members
+            )
+        except RecursionError:
+            detail = "The body has a nesting that is too large."
+        # Outside of the block above: an exception in the context would keep the values alive.
+        raise Problem("malformed_json", detail)
 
     @sensitive_variables()
     def _send(self, given: dict[str, Any], entry: Entry | None = None) -> Answer:

@@ -17,7 +17,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, router
@@ -32,6 +32,9 @@ from django_authmail.models import IdempotencyRecord, Message, State
 from django_authmail.sealing import seal, unseal
 
 logger = logging.getLogger(__name__)
+
+#: Stands in a new record until its message is inserted too.
+_NO_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +60,16 @@ class Standing:
     """What was known of a request at one moment."""
 
     request: KeyedRequest
-    now: datetime
-    record: IdempotencyRecord | None
+    record: IdempotencyRecord | None = None
+    #: The newest message of the request; None: there is none, or it is too long ago.
+    message: Message | None = None
+    #: How long the outbox itself waits for the one that is running: until its lease ends.
+    seconds_left: float = 0.0
 
     @property
     def is_running(self) -> bool:
-        """Whether the answer is still to come. Not if a person is to decide: that takes days."""
-        if self.record is None or self.record.message is None:
-            return False
-        message = self.record.message
-        is_open = not message.is_final and message.state != State.HELD
-        return is_open and self.record.answer is None
-
-    @property
-    def message(self) -> Message | None:
-        """The newest message of the request; None: there is none, or it is too long ago."""
-        if self.record is None or (self.record.expires_at <= self.now and not self.is_running):
-            return None
-        return self.record.message
+        """Whether the answer is still to come."""
+        return self.record is not None and _is_running(self.record)
 
     @property
     def answer(self) -> Answer | None:
@@ -87,21 +82,11 @@ class Standing:
             logger.warning("idempotency.seal_broken scope=%s %s", self.record, error)
             return None
 
-    @property
-    def seconds_left(self) -> float:
-        """How long the one that is running is waited for by the outbox itself: its lease."""
-        due_at = (
-            None
-            if self.record is None or self.record.message is None
-            else self.record.message.due_at
-        )
-        return 0.0 if due_at is None else (due_at - self.now).total_seconds()
-
     def has_changed(self) -> bool:
         """Tell whether another request with the same key was first since then."""
-        now = find(self.request).record
+        found = _record(self.request, router.db_for_write(Message))
         before = None if self.record is None else self.record.message_id
-        return now is not None and now.message_id != before
+        return found is not None and found.message_id != before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,17 +117,15 @@ class Entry:
         Raises:
             Outrun: another request with the same key has.
         """
-        request, before, now = self.standing.request, self.standing.record, self.standing.now
+        request, before = self.standing.request, self.standing.record
         records = IdempotencyRecord.objects.using(using)
-        values = {
-            "fingerprint": request.fingerprints[0],
-            "answer": None,
-            "created_at": now,
-            "expires_at": now + timedelta(seconds=conf.idempotency_ttl_seconds),
-        }
+        # Its times follow with the message: nobody sees it before.
+        values = {"fingerprint": request.fingerprints[0], "answer": None}
         if before is None:
             try:
-                records.create(scope=request.scope, **values)
+                records.create(
+                    scope=request.scope, created_at=_NO_TIME, expires_at=_NO_TIME, **values
+                )
             except IntegrityError:
                 raise Outrun from None
             return
@@ -157,9 +140,12 @@ class Entry:
         """Let the record point to the message of the same transaction."""
         self.row = row
         scope = self.standing.request.scope
-        answer = None if self.answer is None else _sealed(scope, self.answer(row))
-        record = IdempotencyRecord.objects.using(using).filter(scope=scope)
-        record.update(message=row, answer=answer)
+        IdempotencyRecord.objects.using(using).filter(scope=scope).update(
+            message=row,
+            answer=None if self.answer is None else _sealed(scope, self.answer(row)),
+            created_at=row.created_at,
+            expires_at=row.created_at + timedelta(seconds=conf.idempotency_ttl_seconds),
+        )
 
     def remember(self, answer: Answer) -> None:
         """Store what the request is answered. If that fails, a repeat is answered by the row."""
@@ -200,13 +186,29 @@ def find(request: KeyedRequest) -> Standing:
         IdempotencyKeyReused: the key was given with another body.
     """
     using = router.db_for_write(Message)
-    records = IdempotencyRecord.objects.using(using).select_related("message")
-    record = records.defer("message__sealed").filter(scope=request.scope).first()
-    standing = Standing(request=request, now=db_now(using), record=record)
-    is_over = standing.message is None
-    if record is not None and not is_over and record.fingerprint not in request.fingerprints:
+    record = _record(request, using)
+    if record is None:
+        return Standing(request=request)
+    now = db_now(using)
+    if record.expires_at <= now and not _is_running(record):
+        return Standing(request=request, record=record)
+    if record.fingerprint not in request.fingerprints:
         raise IdempotencyKeyReused("this Idempotency-Key was given with another body")
-    return standing
+    due_at = None if record.message is None else record.message.due_at
+    left = 0.0 if due_at is None else (due_at - now).total_seconds()
+    return Standing(request=request, record=record, message=record.message, seconds_left=left)
+
+
+def _record(request: KeyedRequest, using: str) -> IdempotencyRecord | None:
+    records = IdempotencyRecord.objects.using(using).select_related("message")
+    return records.defer("message__sealed").filter(scope=request.scope).first()
+
+
+def _is_running(record: IdempotencyRecord) -> bool:
+    # Not where a person is to decide: that takes days.
+    message = record.message
+    is_open = message is not None and not message.is_final and message.state != State.HELD
+    return is_open and record.answer is None
 
 
 @sensitive_variables()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -93,6 +94,16 @@ def test_what_is_no_key_is_refused(
     assert not smtp_server.mails
 
 
+def test_a_body_of_any_depth_is_read_or_refused(api: Api, settings: Settings) -> None:
+    settings.AUTHMAIL_RATE_LIMIT_PER_MINUTE = 0
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 150, limit + 10, 2):
+        body = b'{"to":"a@example.com","template":"welcome","context":{"user_name":%b%b}}'
+        nested = body % (b"[" * depth, b"]" * depth)
+        answer = api.post("/send/template", nested, Idempotency_Key=KEY)
+        assert answer.status_code in (400, 422), depth
+
+
 def test_another_key_or_path_or_owner_is_another_mail(
     api: Api, smtp_server: SmtpServer, make_key: MakeKey, settings: Settings
 ) -> None:
@@ -151,6 +162,7 @@ def test_what_surely_did_not_leave_is_taken_up_again_under_its_message_id(
     rows = [Message.objects.get(id=answer["id"]) for answer in (failed, again, third.json())]
     assert [row.state for row in rows] == ["failed", "failed", "accepted"]
     assert [row.retry_of for row in rows] == [None, rows[0], rows[1]]
+    assert api.get(f"/messages/{rows[2].id}").json()["retry_of"] == str(rows[1].id)
     assert len({row.message_id for row in rows}) == 1
     [mail] = smtp_server.mails
     assert mail.mail["Message-ID"] == failed["message_id"]

@@ -142,7 +142,7 @@ def test_a_record_points_to_the_message_of_its_transaction() -> None:
 @pytest.mark.django_db
 def test_who_looked_before_the_first_had_begun_is_outrun_and_stores_nothing() -> None:
     late = Entry(standing=idempotency.find(keyed()))
-    first = begin(keyed())
+    first = begin(keyed(body={"to": 2}))
     with pytest.raises(Outrun):
         queue.submit_claimed(auth_message(), intake=Intake(entry=late))
     assert late.standing.has_changed()
