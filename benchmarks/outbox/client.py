@@ -42,6 +42,8 @@ def _mail(number: int) -> tuple[str, str, str]:
 
 #: Mails that our worker hands over side by side: also how many share a round with the database.
 CONNECTIONS = 32
+#: Of the old messages, those that are to be deleted.
+PURGED = 20_000
 
 
 class Ours:
@@ -104,16 +106,24 @@ class Ours:
         return found
 
     def age(self, rows: int) -> int:
-        """Add so many messages that are long final, each with its recipient and its attempt."""
+        """Add so many messages that are long final, each with its recipient and its attempt.
+
+        The oldest of them, `PURGED`, are older than anything is kept.
+        """
         from django_authmail.models import Attempt, Message, Recipient
 
         template = Message.objects.filter(state="accepted").latest("created_at")
         with connection.cursor() as cursor:
             cursor.execute(
                 "CREATE TEMPORARY TABLE old AS SELECT gen_random_uuid() AS id, n "
-                "FROM generate_series(1, %s) AS n",
+                "FROM generate_series(%s, 1, -1) AS n",  # as time goes on
                 [rows],
             )
+            began = (
+                f"(now() - old.n * interval '1 second' - CASE WHEN old.n > {rows - PURGED} "
+                "THEN interval '100 days' ELSE interval '0 days' END)"
+            )
+            values_of_old = _OLD | dict.fromkeys(("created_at", "settled_at", "started_at"), began)
             for model, owner in (
                 (Message, "id"),
                 (Recipient, "message_id"),
@@ -124,7 +134,7 @@ class Ours:
                     for field in model._meta.concrete_fields
                     if not (field.primary_key and model is not Message)
                 ]
-                values = [_OLD.get(str(column), f't."{column}"') for column in columns]
+                values = [values_of_old.get(str(column), f't."{column}"') for column in columns]
                 values[columns.index(owner)] = "old.id"
                 names = ", ".join(f'"{column}"' for column in columns)
                 cursor.execute(
@@ -136,6 +146,13 @@ class Ours:
             cursor.execute("VACUUM ANALYZE")
         return Message.objects.count()
 
+    def purge(self) -> dict[str, int]:
+        """Delete what is not to be kept any longer; return how many rows of what."""
+        from django_authmail.outbox import retention
+
+        *_, done = retention.purge()
+        return dict(done)
+
     def _message(self, number: int) -> Any:
         from django_authmail.message import AuthMessage
 
@@ -145,9 +162,8 @@ class Ours:
         )
 
 
-# Their times and hashes are spread, as those of real ones are.
+# Hashes are spread, as those of real rows are.
 _OLD = {
-    "created_at": "now() - old.n * interval '1 second'",
     "address_hash": "md5(old.id::text) || md5(old.id::text)",
     "folded_hash": "md5(old.id::text) || md5(old.id::text)",
 }

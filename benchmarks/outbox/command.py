@@ -142,6 +142,8 @@ def _measured(plan: Plan, folder: Path) -> Run:
         _ask(ours, "age", plan.old_rows)
         _ask(ours, "cost", 20)
         aged = _ask(ours, "cost", plan.costs)["result"]
+        _say("deleting the oldest of them ...")
+        purged = _ask(ours, "purge")
         counts = server.ask("stats").values()
         sent = plan.waits + sum((plan.rounds + 1) * mails for mails in plan.mails.values())
         return Run(
@@ -150,6 +152,8 @@ def _measured(plan: Plan, folder: Path) -> Run:
             empty=empty,
             aged=aged,
             old_rows=plan.old_rows,
+            purged=purged["result"],
+            purge_seconds=purged["seconds"],
             verdicts=verdicts(drained, waits, empty, aged),
             postgresql=database.version,
             peers=[name.partition(">")[0].replace("==", " ") for name in PACKAGES[:2]],

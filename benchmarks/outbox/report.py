@@ -38,6 +38,9 @@ class Run:
     empty: Costs
     aged: Costs
     old_rows: int
+    #: Rows deleted from among them, by what they are, and the seconds that it took.
+    purged: Mapping[str, int]
+    purge_seconds: float
     verdicts: Sequence[Verdict]
     postgresql: str
     peers: Sequence[str]
@@ -99,6 +102,9 @@ def as_text(run: Run) -> str:
                 ],
             ),
             "",
+            f"Purged from among them in {run.purge_seconds:.1f} s: "
+            + ", ".join(f"{count:,} {name}" for name, count in run.purged.items()),
+            "",
             "Bounds",
             table(
                 ("", "figure", "bound", ""),
@@ -145,6 +151,7 @@ def as_json(run: Run) -> dict[str, Any]:
             "0": {name: _rounded(values) for name, values in run.empty.items()},
             str(run.old_rows): {name: _rounded(values) for name, values in run.aged.items()},
         },
+        "purged": {"seconds": round(run.purge_seconds, 3), **run.purged},
         "bounds": [
             {
                 "what": one.what,
@@ -193,7 +200,8 @@ def _bar(name: str, value: float, form: str) -> Bar:
 
 def _queued(name: str, one: Drained) -> str:
     # Django's loop has no queue.
-    return "-" if name == "django" else f"{statistics.median(one.queued_per_second):.0f}"
+    has_queue = not name.startswith("django")
+    return f"{statistics.median(one.queued_per_second):.0f}" if has_queue else "-"
 
 
 def _ratio(run: Run, name: str) -> float:
