@@ -349,6 +349,15 @@ class Conf:
             self._values = (in_force, {})
         return self._values[1]
 
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what `make` returns: it is called once for the settings that are in force."""
+        values = self.values_in_force()
+        try:
+            return cast("T", values[name])
+        except KeyError:
+            made = values[name] = make()
+            return made
+
     def all(self) -> Iterator[Setting[Any]]:
         """Yield every setting of the package."""
         for value in vars(type(self)).values():

@@ -95,13 +95,13 @@ def carrier(using: str = "") -> BaseEmailBackend:
         MailerUnusable: there is no such mailer, or it cannot carry stored mail.
     """
     using = using or conf.deliver_using[0]
-    kept = conf.values_in_force()
-    if isinstance(backend := kept.get(f"carrier {using}"), BaseEmailBackend):
-        return backend
+    ours = conf.once(f"carrier {using}", lambda: _ours(using))
+    return ours if ours is not None else _new_carrier(using)
+
+
+def _ours(using: str) -> BaseEmailBackend | None:
     backend = _new_carrier(using)
-    if hasattr(backend, "deliver"):
-        kept[f"carrier {using}"] = backend
-    return backend
+    return backend if hasattr(backend, "deliver") else None
 
 
 def _new_carrier(using: str) -> BaseEmailBackend:

@@ -40,6 +40,10 @@ class Quota:
 
 def quotas_of(name: str) -> dict[str, int]:
     """Return what the carrier may take, by window: what the settings say, else its preset."""
+    return conf.once(f"quotas of {name}", lambda: _quotas_of(name))
+
+
+def _quotas_of(name: str) -> dict[str, int]:
     given = dict(conf.quotas.get(name, {}))
     if "day" not in given and (known := _daily_quota(name)) is not None:
         given["day"] = known
