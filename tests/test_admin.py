@@ -318,6 +318,9 @@ def test_a_new_key_has_the_terms_of_its_form(admin_client: Client) -> None:
     text = _text(admin_client, f"{KEYS}{row.pk}/change/")
     for term in ("10.0.0.0/8, 203.0.113.7/32", "@example.com, hong@example.org", "no limit"):
         assert term in text
+    assert "as in the settings" not in text
+    ApiKey.objects.update(rate_per_minute=None)
+    assert "60, as in the settings" in _text(admin_client, f"{KEYS}{row.pk}/change/")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from django_authmail import keyring, keys
 from django_authmail.admin import shown
 from django_authmail.admin.key_pages import KeyPages
 from django_authmail.clock import db_now
+from django_authmail.conf import conf
 from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey
 
@@ -247,9 +248,11 @@ class ApiKeyAdmin(_KeyAdmin):
 
     @admin.display(description=_("requests per minute"))
     def rate(self, row: ApiKey) -> str:
-        if row.rate_per_minute == 0:
-            return str(_("no limit"))
-        return shown.EMPTY if row.rate_per_minute is None else f"{row.rate_per_minute:,}"
+        if row.rate_per_minute is None:
+            in_settings = conf.rate_limit_per_minute
+            rate = f"{in_settings:,}" if in_settings else _("no limit")
+            return _("%(rate)s, as in the settings") % {"rate": rate}
+        return f"{row.rate_per_minute:,}" if row.rate_per_minute else str(_("no limit"))
 
     @admin.display(description=_("state"))
     def status(self, row: ApiKey) -> SafeString:
