@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
 from django.views.decorators.debug import sensitive_variables
@@ -24,6 +24,8 @@ from django_authmail.message import (
 from django_authmail.notifiers.values import MAX_TOKEN
 
 MAX_ADDRESS = 320
+#: Contract, section 1: in all of a mail, and so in any list of them.
+MAX_RECIPIENTS = 50
 #: Contract, section 1; in UTF-8.
 MAX_BODY_PART_BYTES = 1024 * 1024
 
@@ -65,6 +67,10 @@ def _one_address(value: str) -> None:
     raise fault
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
 def _safe(value: str) -> None:
     try:
         safe_header(value, "it")
@@ -85,6 +91,9 @@ class Text(serializers.CharField):
 
     default_error_messages = {"invalid": "must be a string"}
 
+    #: What JSON Schema can say of it besides its length.
+    described: ClassVar[dict[str, Any]] = {"pattern": "^[^\\u0000]*$"}
+
     def __init__(self, *, header: bool = False, **options: Any) -> None:
         super().__init__(trim_whitespace=False, **options)
         self._header = header
@@ -102,31 +111,59 @@ class Text(serializers.CharField):
 class HeaderText(Text):
     """The text of one header, such as the subject."""
 
+    described = {"format": "header-text"}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(header=True, validators=[_safe], **options)
+
+
+class FileName(HeaderText):
+    """The name of a file, without a path."""
+
+    described = {"format": "filename"}
+
+
+class MediaType(HeaderText):
+    """`type/subtype`, with parameters or without."""
+
+    described = {"format": "media-type"}
 
 
 class Body(Text):
     """The text or the HTML of a mail, of at most 1 MB."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(validators=[_fits_a_body], **options)
+        # Bytes are counted by the validator; so many characters are surely too many.
+        validators = [_fits_a_body]
+        super().__init__(validators=validators, max_length=MAX_BODY_PART_BYTES, **options)
 
 
 class Address(Text):
     """One mailbox: `name@domain` or `Name <name@domain>`."""
 
+    described = {"format": "mailbox"}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(header=True, max_length=MAX_ADDRESS, validators=[_one_address], **options)
 
 
+@extend_schema_field(
+    {
+        "type": ["string", "array"],
+        "format": "mailbox",
+        "minLength": 1,
+        "maxLength": MAX_ADDRESS,
+        "items": {"type": "string", "format": "mailbox", "minLength": 1, "maxLength": MAX_ADDRESS},
+        "maxItems": MAX_RECIPIENTS,
+    }
+)
 class Addresses(serializers.ListField):
     """Mailboxes: a list of them, or one as a string."""
 
     default_error_messages = {"not_a_list": "must be an address, or a list of addresses"}
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(child=Address(), **options)
+        super().__init__(child=Address(), max_length=MAX_RECIPIENTS, **options)
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if isinstance(data, str):
@@ -137,6 +174,8 @@ class Addresses(serializers.ListField):
 
 class Code(Text):
     """A one-time code."""
+
+    described = {}  # its validator has a pattern
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -151,6 +190,8 @@ class Code(Text):
 
 class Token(Text):
     """The secret of a link: 1 to 2,000 printable ASCII characters."""
+
+    described = {}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -171,7 +212,11 @@ class Values(serializers.DictField):
         "type": "object",
         "maxProperties": MAX_METADATA,
         "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,40}$"},
-        "additionalProperties": {"type": "string", "maxLength": MAX_METADATA_VALUE},
+        "additionalProperties": {
+            "type": "string",
+            "format": "header-text",
+            "maxLength": MAX_METADATA_VALUE,
+        },
     }
 )
 class Metadata(serializers.Field[dict[str, str], Any, Any, Any]):
@@ -195,6 +240,8 @@ class Metadata(serializers.Field[dict[str, str], Any, Any, Any]):
 class Locale(Text):
     """A language tag."""
 
+    described = {}
+
     def __init__(self, **options: Any) -> None:
         super().__init__(
             max_length=16,
@@ -208,17 +255,17 @@ class Locale(Text):
 
 
 class Seconds(serializers.IntegerField):
-    """A whole number of seconds; neither "60" nor 60.0 nor true."""
+    """A whole number of seconds; neither "60" nor true. 60.0 is one, as in JSON Schema."""
 
     default_error_messages = {"invalid": "must be a whole number of seconds"}
 
     def to_internal_value(self, data: Any) -> int:
-        if not isinstance(data, int) or isinstance(data, bool):
+        if isinstance(data, bool) or not (isinstance(data, int) or _is_whole(data)):
             self.fail("invalid")
         return int(data)
 
 
-@extend_schema_field({"type": "string", "contentEncoding": "base64"})
+@extend_schema_field({"type": "string", "contentEncoding": "base64", "format": "byte"})
 class Base64(serializers.Field[bytes, Any, Any, Any]):
     """Octets in base64 (RFC 4648 4); line breaks in it are allowed, as many encoders write them.
 
@@ -240,8 +287,8 @@ class Base64(serializers.Field[bytes, Any, Any, Any]):
 class AttachmentForm(serializers.Serializer[Any]):
     """A file that goes along with the mail."""
 
-    filename = HeaderText(max_length=255, help_text="The name alone, without a path.")
-    content_type = HeaderText(
+    filename = FileName(max_length=255, help_text="The name alone, without a path.")
+    content_type = MediaType(
         max_length=400,
         required=False,
         help_text="`type/subtype`, such as `application/pdf`; `application/octet-stream` by "

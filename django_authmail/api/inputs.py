@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 
 from django_authmail.api.fields import (
+    MAX_RECIPIENTS,
     WHOLE,
     Address,
     Addresses,
@@ -32,8 +33,7 @@ from django_authmail.api.fields import (
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.message import MAX_SUBJECT, Priority
 
-# Contract, section 1.
-MAX_RECIPIENTS = 50
+#: Contract, section 1.
 MAX_ATTACHMENTS = 20
 #: A mail takes some seconds, and a person some more.
 MIN_EXPIRES_IN_SECONDS = 30

@@ -167,7 +167,9 @@ class SentAnswer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(["accepted", "partially_accepted"])
     id = serializers.UUIDField()
     message_id = serializers.CharField(help_text="The Message-ID header of the mail.")
-    provider_id = serializers.CharField(help_text="What the mail server said after its 250.")
+    provider_id = serializers.CharField(
+        allow_blank=True, help_text="What the mail server said after its 250."
+    )
     refused = RefusedRecipient(many=True)
     test = _test_field()
 
@@ -237,7 +239,7 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     provider_id = _Word()
     request_id = _Word()
     priority = _Priority()
-    metadata = serializers.DictField(child=serializers.CharField())
+    metadata = serializers.DictField(child=serializers.CharField(allow_blank=True))
     created_at = _Time()
     accepted_at = _Time(allow_null=True)
     settled_at = _Time(allow_null=True)
@@ -280,7 +282,9 @@ class ReadyAnswer(serializers.Serializer[Any]):
 
 
 class FaultAnswer(serializers.Serializer[Any]):
-    pointer = serializers.CharField(help_text="JSON pointer (RFC 6901); empty for the whole body.")
+    pointer = serializers.CharField(
+        allow_blank=True, help_text="JSON pointer (RFC 6901); empty for the whole body."
+    )
     detail = serializers.CharField()
 
 
@@ -308,7 +312,7 @@ class ProblemAnswer(serializers.Serializer[Any]):
 
 class NotSentAnswer(ProblemAnswer):
     error_code = serializers.CharField()
-    reason = serializers.CharField()
+    reason = serializers.CharField(allow_blank=True)
     id = serializers.UUIDField()
     message_id = serializers.CharField()
 

@@ -24,7 +24,7 @@ from drf_spectacular.utils import (
 from rest_framework.serializers import Serializer
 
 import django_authmail
-from django_authmail.api import fields, headers, inputs, outputs
+from django_authmail.api import details, fields, headers, inputs, outputs
 from django_authmail.api.problems import CONTENT_TYPE, KINDS
 from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
 
@@ -54,6 +54,7 @@ _SETTINGS: dict[str, Any] = {
     "TAGS": [{"name": name} for name in ("send", "messages", "operations")],
     "POSTPROCESSING_HOOKS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
 }
 
 # drf-spectacular's settings are global while a description is made.
@@ -70,8 +71,14 @@ def description(mount: str) -> dict[str, Any]:
         generator = SchemaGenerator(patterns=urls.urlpatterns)  # type: ignore[no-untyped-call] # untyped there
         document: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # untyped there
     # Unknown members are refused, which drf-spectacular has no way to say.
+    schemas = document["components"]["schemas"]
     for form in _CLOSED:
-        document["components"]["schemas"][form.__name__]["additionalProperties"] = False
+        schemas[form.__name__]["additionalProperties"] = False
+    schemas[inputs.SendEmailVerification.__name__]["anyOf"] = [
+        {"required": [name], "properties": {name: {"type": "string"}}} for name in ("token", "code")
+    ]
+    schemas[inputs.SendRaw.__name__]["properties"]["to"]["minItems"] = 1
+    details.complete(document)
     return document
 
 
@@ -99,7 +106,7 @@ def described(**facts: Any) -> Callable[[F], F]:
 
 
 def _problem(status: int, answer: type[Serializer[Any]] = outputs.ProblemAnswer) -> Any:
-    codes = [code for code, kind in KINDS.items() if kind.status == status]
+    codes = [c for c, kind in KINDS.items() if kind.status == status and c != "not_ready"]
     return OpenApiResponse(answer, description=", ".join(f"`{code}`" for code in codes))
 
 
@@ -107,13 +114,17 @@ def _problems(*statuses: int) -> dict[Any, Any]:
     return {(status, CONTENT_TYPE): _problem(status) for status in statuses}
 
 
+#: What every endpoint answers that asks for a key.
+_THROTTLED: dict[Any, Any] = {
+    (429, CONTENT_TYPE): OpenApiResponse(outputs.ProblemAnswer, description="`auth_throttled`")
+}
+
 _REQUEST_ID = OpenApiParameter(
     "X-Request-ID",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: comes back in the answer, "
     "the log and the record. A new one is made otherwise.",
-    pattern="^[A-Za-z0-9._-]{1,128}$",
 )
 # Answers to a request whose key and scope are right.
 _WITH_RATE = [200, 202, 400, 403, 409, 411, 413, 415, 422, 429, 502, 503]
@@ -289,7 +300,11 @@ MESSAGE: dict[str, Any] = {
         OpenApiParameter("message_id", OpenApiTypes.UUID, OpenApiParameter.PATH),
         _REQUEST_ID,
     ],
-    "responses": {200: outputs.MessageAnswer, **_problems(401, 403, 404, 406, 429)},
+    "responses": {
+        200: outputs.MessageAnswer,
+        **_problems(401, 403, 404, 406),
+        **_THROTTLED,
+    },
 }
 
 HEALTH: dict[str, Any] = {
@@ -318,7 +333,8 @@ READY: dict[str, Any] = {
     "auth": [{}, {"apiKey": []}],
     "responses": {
         200: outputs.ReadyAnswer,
-        **_problems(401),
+        **_problems(401, 403),
+        **_THROTTLED,
         (503, CONTENT_TYPE): OpenApiResponse(outputs.NotReadyAnswer, description="`not_ready`"),
     },
 }
@@ -331,6 +347,7 @@ METRICS: dict[str, Any] = {
     "tags": ["operations"],
     "responses": {
         (200, "text/plain"): OpenApiResponse(OpenApiTypes.STR, description="Prometheus text."),
-        **_problems(401, 403, 404, 429),
+        **_problems(401, 403, 404),
+        **_THROTTLED,
     },
 }
