@@ -68,6 +68,8 @@ class Message(models.Model):
     request_id = models.CharField(_("request"), max_length=128, blank=True)
     #: Of a test key: everything happens to it but the hand-over to a mail server.
     is_test = models.BooleanField(_("test"), default=False)
+    #: W3C Trace Context of the request, where it had one.
+    traceparent = models.CharField(max_length=55, blank=True, editable=False)
     #: What the caller wanted to be kept with it, by name: short strings, never in the mail.
     metadata = models.JSONField(_("metadata"), default=dict)
     masked_recipient = models.CharField(_("recipient"), max_length=320)

@@ -1,7 +1,8 @@
 """Signals for latency and for extensions; correctness never depends on a receiver.
 
-`message_queued`   after the commit that queued a message; arguments: `id` (UUID) and `priority`
-                   (int), of which the lowest goes first.
+`message_queued`   after the commit that queued a message; arguments: `id` (UUID), `priority`
+                   (int), of which the lowest goes first, and `request_id` and `traceparent` (str)
+                   of the request that queued it, empty without one.
 `message_changed`  after each commit that changed a state; arguments: `id` (UUID), `state` (str),
                    `kind` (str), `error_code` (str), `accepted_after` (float): seconds from the
                    request to the server's answer, once it took the mail, else None; and

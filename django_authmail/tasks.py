@@ -11,8 +11,10 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_authmail import dispatch
 from django_authmail.conf import conf
@@ -120,9 +122,21 @@ def reach_broker() -> str:
     return ""
 
 
-def _publish_queued(sender: object, id: uuid.UUID, priority: int, **extra: Any) -> None:
+def _publish_queued(
+    sender: object,
+    id: uuid.UUID,
+    priority: int,
+    request_id: str = "",
+    traceparent: str = "",
+    **extra: Any,
+) -> None:
     if conf.celery:
-        _publisher.publish(id, low=priority == Priority.LOW)
+        headers = {"X-Request-ID": request_id, "traceparent": traceparent}
+        _publisher.publish(
+            id,
+            low=priority == Priority.LOW,
+            headers={name: value for name, value in headers.items() if value},
+        )
 
 
 def _warm(**extra: Any) -> None:
@@ -138,6 +152,13 @@ def _is_stopping() -> bool:
     )
 
 
+class _Job(NamedTuple):
+    id: uuid.UUID
+    low: bool
+    headers: Mapping[str, str]
+    done: threading.Event
+
+
 class _Publisher:
     """Publishes from a thread of its own, so that no broker can make a request wait.
 
@@ -146,19 +167,21 @@ class _Publisher:
     """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[uuid.UUID, bool, threading.Event] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._down_until = 0.0
 
-    def publish(self, id: uuid.UUID, *, low: bool = False) -> None:
+    def publish(
+        self, id: uuid.UUID, *, low: bool = False, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         if time.monotonic() < self._down_until:
             return
         require("celery", extra="celery", why="AUTHMAIL_CELERY")
         if current_app.conf.task_always_eager:
             # The project runs its tasks in the caller's thread, as in tests; so does this one.
-            _task(low).apply((str(id),))
+            _task(low).apply((str(id),), headers=dict(headers))
             return
         with self._lock:
             if self._thread is None:
@@ -167,7 +190,7 @@ class _Publisher:
                 )
                 self._thread.start()
         done = threading.Event()
-        self._jobs.put((id, low, done))
+        self._jobs.put(_Job(id, low, headers, done))
         if not done.wait(PUBLISH_WAIT):
             self._mark_down(id, "no answer in time")
 
@@ -180,20 +203,24 @@ class _Publisher:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            id, low, done = job
             try:
                 if self._connection is None:
                     self._connection = _connection()
-                _task(low).apply_async((str(id),), connection=self._connection, retry=False)
+                _task(job.low).apply_async(
+                    (str(job.id),),
+                    connection=self._connection,
+                    headers=dict(job.headers),
+                    retry=False,
+                )
                 # Late is not down: the first task of a process waits for its imports.
                 self._down_until = 0.0
             except Exception as error:
                 # Only the class: the text of a connection error may hold the broker's password.
                 name = f" {error.name}" if isinstance(error, ImportError) else ""
-                self._mark_down(id, type(error).__name__ + name)
+                self._mark_down(job.id, type(error).__name__ + name)
                 self._drop_connection()
             finally:
-                done.set()
+                job.done.set()
         self._drop_connection()
 
     def _mark_down(self, id: uuid.UUID, why: str) -> None:

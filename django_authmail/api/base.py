@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from django_authmail import tracing
 from django_authmail.api import clients, headers, problems
 from django_authmail.api.authentication import BearerAuthentication
 from django_authmail.api.problems import Problem
@@ -90,7 +91,9 @@ class AuthmailView(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.begun = time.monotonic()
         self.request_id = headers.request_id(request)
-        response = super().dispatch(request, *args, **kwargs)
+        traceparent = tracing.well_formed(request.headers.get("traceparent", ""))
+        with tracing.doing(tracing.Origin(self.request_id, traceparent)):
+            response = super().dispatch(request, *args, **kwargs)
         response["X-Request-ID"] = self.request_id
         response.setdefault("Cache-Control", "no-store")
         return response

@@ -21,7 +21,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from django_authmail import logs
+from django_authmail import logs, tracing
 
 logger = logging.getLogger(__name__)
 
@@ -377,6 +377,8 @@ def body_of(problem: Problem, request: HttpRequest, request_id: str) -> dict[str
 
 def log(level: int, event: str, **facts: object) -> None:
     """Log what became of a request. Nothing in it may be secret."""
+    if traceparent := tracing.current().traceparent:
+        facts["traceparent"] = traceparent
     text = " ".join(f"{name}={value}" for name, value in facts.items())
     # The same as attributes of the record, for `logs.Formatter`.
     extra = {f"authmail_{name}": value for name, value in {"event": event, **facts}.items()}

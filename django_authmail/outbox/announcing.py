@@ -29,6 +29,7 @@ def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None 
         "resent": row.resend_count or None,
         "duration_ms": duration_ms,
         "request_id": row.request_id,
+        "traceparent": row.traceparent,
         "test": is_test or None,
         "to_hash": log_hash(to) if to else "",
     }
@@ -44,5 +45,10 @@ def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None 
 
 def announce_queued(row: Message, using: str) -> None:
     """Tell that `row` waits to be sent, so that a worker need not find it by itself."""
-    about = {"id": row.id, "priority": row.priority}
+    about = {
+        "id": row.id,
+        "priority": row.priority,
+        "request_id": row.request_id,
+        "traceparent": row.traceparent,
+    }
     transaction.on_commit(lambda: message_queued.send_robust(Message, **about), using=using)

@@ -11,7 +11,7 @@ import time
 
 from django.db import DatabaseError
 
-from django_authmail import mailers
+from django_authmail import mailers, tracing
 from django_authmail.conf import conf
 from django_authmail.exceptions import MailerUnusable
 from django_authmail.logs import describe
@@ -92,6 +92,18 @@ class HandOver:
 
     def make(self, leave: Pass) -> SendResult:
         """Hand the message over, which no database has a part in; any thread may do it."""
+        claim = self.claim
+        origin = tracing.Origin(claim.request_id, claim.traceparent)
+        facts = {"authmail.id": str(claim.id), "authmail.kind": claim.kind}
+        with (
+            tracing.doing(origin),
+            tracing.span(
+                "authmail.hand_over", origin, **facts, **{"authmail.carrier": leave.carrier}
+            ),
+        ):
+            return self._deliver(leave)
+
+    def _deliver(self, leave: Pass) -> SendResult:
         claim = self.claim
         try:
             return carrier.deliver(

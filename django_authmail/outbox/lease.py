@@ -45,6 +45,7 @@ class Claim:
     carrier: str = ""
     owner: str = ""
     request_id: str = ""
+    traceparent: str = ""
     #: Whether it ends here: nothing of a test is handed over.
     is_test: bool = False
     #: The rows as they were claimed. While the lease holds, nobody but its holder changes them.
@@ -73,6 +74,7 @@ def claim_of(record: Record, envelope: Envelope, content: bytes, now: datetime) 
         carrier=row.carrier,
         owner=row.owner,
         request_id=row.request_id,
+        traceparent=row.traceparent,
         is_test=row.is_test,
         record=record,
     )

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from django.db import connections
 from django.db.models import Model, QuerySet
 
+from django_authmail import tracing
 from django_authmail.conf import conf
 from django_authmail.hashes import address_hash, folded_hash, mask, supersede_hashes
 from django_authmail.message import Envelope, OnUnknown
@@ -108,6 +109,7 @@ def new(
         priority=Priority[message.priority.name],
         deliver_using=list(deliver_using),
         metadata=dict(message.metadata),
+        traceparent=tracing.traceparent(),
         retry_of_id=retry_of,
         created_at=now,
         state=State.QUEUED if lease is None else State.SENDING,

@@ -38,6 +38,7 @@ from django_authmail.smtp.transaction import (
     with_crlf,
 )
 from django_authmail.smtp.wire import Deadline, Wire, bounded, garbage
+from django_authmail.tracing import current
 
 logger = logging.getLogger(__name__)
 
@@ -344,7 +345,9 @@ class Connection:
 
     def _log(self, who: str, text: object) -> None:
         if self._config.debug:
-            logger.debug("%s: %s", who, text)
+            # In front, so that the lines of one request are found among those of others.
+            origin = " ".join(filter(None, current()))
+            logger.debug("%s%s: %s", f"[{origin}] " if origin else "", who, text)
 
 
 def open_connection(config: SmtpConfig, deadline: Deadline) -> Connection:
