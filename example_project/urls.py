@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("django_authmail.api.urls")),
 ]
 # The service is for other services, which read JSON.
+handler400 = "django_authmail.api.views.bad_request"
 handler404 = "django_authmail.api.views.not_found"
 if settings.DEMO_INBOX_DIR:
     urlpatterns.insert(0, path("inbox/", include("example_project.inbox")))

@@ -63,6 +63,11 @@ KINDS: dict[str, Kind] = {
             "or in double quotes."
         ),
     ),
+    "bad_request": Kind(
+        status=400,
+        title="The request is not one that this service takes",
+        hint=_("Check the header `Host`: whoever runs this service lists the names that it has."),
+    ),
     "missing_credentials": Kind(
         status=401,
         title="No API key",

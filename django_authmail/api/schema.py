@@ -105,8 +105,12 @@ def described(**facts: Any) -> Callable[[F], F]:
     return decorate
 
 
+#: Codes that have a status in common with those of endpoints that send.
+_ELSEWHERE = ("bad_request", "not_ready")
+
+
 def _problem(status: int, answer: type[Serializer[Any]] = outputs.ProblemAnswer) -> Any:
-    codes = [c for c, kind in KINDS.items() if kind.status == status and c != "not_ready"]
+    codes = [c for c, kind in KINDS.items() if kind.status == status and c not in _ELSEWHERE]
     return OpenApiResponse(answer, description=", ".join(f"`{code}`" for code in codes))
 
 
@@ -228,7 +232,7 @@ def _send(path: str, summary: str, form: type[Serializer[Any]], example: OpenApi
                 outputs.QueuedAnswer,
                 description="Queued; `Location` is where its outcome will be.",
             ),
-            **_problems(400, 401, 403, 406, 409, 411, 413, 415, 422, 429),
+            **_problems(400, 401, 403, 406, 409, 411, 413, 415, 422, 429, 501),
             **_problems(503),
             (502, CONTENT_TYPE): _problem(502, outputs.NotSentAnswer),
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.db import router
 from django.db.models import Prefetch
@@ -124,15 +125,27 @@ class NotFoundView(AuthmailView):
     negotiates = False
     schema = None  # type: ignore[assignment] # not part of the description
 
+    problem: ClassVar[tuple[str, str]] = (
+        "not_found",
+        "There is no such address. None ends with a slash.",
+    )
+
     @property
     def default_response_headers(self) -> dict[str, str]:
         return {}  # no `Allow`: no method is
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Problem("not_found", "There is no such address. None ends with a slash.")
+        raise Problem(*self.problem)
+
+
+class BadRequestView(NotFoundView):
+    """What Django refuses before any view: a host that is not in ALLOWED_HOSTS."""
+
+    problem = ("bad_request", "Django refused the request before it came to an address.")
 
 
 _answer_not_found = NotFoundView.as_view()
+_answer_bad_request = BadRequestView.as_view()
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
@@ -140,7 +153,19 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
     A browser gets Django's own page.
     """
-    if "text/html" in request.headers.get("Accept", ""):
+    if _wants_html(request):
         return defaults.page_not_found(request, exception)
     response: HttpResponseBase = _answer_not_found(request)
     return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer what Django refuses by 400: for `handler400`, as `not_found` is for `handler404`."""
+    if _wants_html(request):
+        return defaults.bad_request(request, exception)
+    response: HttpResponseBase = _answer_bad_request(request)
+    return response
+
+
+def _wants_html(request: HttpRequest) -> bool:
+    return "text/html" in request.headers.get("Accept", "")

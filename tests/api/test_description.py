@@ -36,7 +36,7 @@ def test_every_response_has_its_headers_and_every_problem_examples() -> None:
                 assert examples, (path, status)
                 seen |= set(examples)
     # Those that no operation has of its own.
-    assert set(KINDS) - seen == {"internal_error", "method_not_allowed"}
+    assert set(KINDS) - seen == {"bad_request", "internal_error", "method_not_allowed"}
 
 
 def test_an_example_of_a_problem_is_one() -> None:
