@@ -1,15 +1,17 @@
-"""After a rotation of keys: what is still open is sealed again, by the newest key."""
+"""After a rotation of keys: what is still to be opened is sealed again, by the newest key."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import router
+from django.db.models import QuerySet
 
 from django_authmail.exceptions import SealBroken
-from django_authmail.models import Message, Priority
+from django_authmail.models import IdempotencyRecord, Message, Priority
 from django_authmail.outbox.transactions import retried
 from django_authmail.sealing import reseal
 
@@ -22,8 +24,8 @@ class Resealed:
 
     seen: int = 0
     written: int = 0
-    #: Messages that no key opens. They are `failed` when a worker comes to them.
-    broken: list[uuid.UUID] = field(default_factory=list)
+    #: What no key opens. Messages are `failed` when a worker comes to them.
+    broken: list[uuid.UUID | str] = field(default_factory=list)
 
 
 def reseal_open() -> Iterator[Resealed]:
@@ -31,27 +33,42 @@ def reseal_open() -> Iterator[Resealed]:
 
     Safe beside workers: what became final in the meantime stays without a body.
     """
-    using = router.db_for_write(Message)
-    state = Resealed()
-    rows = Message.objects.using(using)
+    rows = Message.objects.using(router.db_for_write(Message))
     # By the index of what is due: what is final is not read.
     is_open = rows.filter(priority__in=Priority.values, due_at__isnull=False)
-    ids = list(is_open.values_list("id", flat=True))
-    for start in range(0, len(ids), BATCH):
-        batch = rows.filter(id__in=ids[start : start + BATCH], sealed__isnull=False)
-        for row in batch.only("id", "sealed"):
+    return _reseal(is_open, "sealed")
+
+
+def reseal_answers() -> Iterator[Resealed]:
+    """Do the same with the answers that are kept for repeats of requests.
+
+    One that no key opens is made anew from its message when a repeat comes.
+    """
+    rows = IdempotencyRecord.objects.using(router.db_for_write(Message))
+    return _reseal(rows.filter(answer__isnull=False), "answer")
+
+
+def _reseal(found: QuerySet[Any], column: str) -> Iterator[Resealed]:  # of either model
+    state = Resealed()
+    rows = found.model._default_manager.using(found.db)
+    keys = list(found.values_list("pk", flat=True))
+    for start in range(0, len(keys), BATCH):
+        batch = rows.filter(pk__in=keys[start : start + BATCH]).exclude(**{column: None})
+        for key, value in batch.values_list("pk", column):
             state.seen += 1
+            old = bytes(value)
             try:
-                sealed = reseal(bytes(row.sealed or b""))
+                new = reseal(old)
             except SealBroken:
-                state.broken.append(row.id)
+                state.broken.append(key)
                 continue
-            if sealed != bytes(row.sealed or b""):
-                state.written += _write(row.id, sealed, using)
+            if new != old:
+                # Only if it is what was read: a worker may have ended the message since, and
+                # another request have taken the record over.
+                unchanged = rows.filter(**{"pk": key, column: old})
+                state.written += _write(unchanged, {column: new})
         yield state
 
 
-def _write(id: uuid.UUID, sealed: bytes, using: str) -> int:
-    # One statement, so that no worker can end the message in between: nothing else writes it.
-    row = Message.objects.using(using).filter(id=id, sealed__isnull=False)
-    return retried(lambda: row.update(sealed=sealed), using=using)
+def _write(row: QuerySet[Any], values: dict[str, bytes]) -> int:
+    return retried(lambda: row.update(**values), using=row.db)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.outbox import resealing
+from django_authmail.outbox.resealing import Resealed
 
 
 class Command(BaseCommand):
     help = (
-        "Seal the content of open mail by the newest key of AUTHMAIL_SEALING_KEYS, or SECRET_KEY. "
-        "Afterwards the older keys can be removed."
+        "Seal the content of open mail, and the answers that are kept for repeats of requests, by "
+        "the newest key of AUTHMAIL_SEALING_KEYS, or SECRET_KEY. Afterwards the older keys can be "
+        "removed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        state = resealing.Resealed()
+        tell = options["verbosity"] > 1
         with explained_when_missing():
-            for state in resealing.reseal_open():
-                if options["verbosity"] > 1:
-                    self.stderr.write(f"{state.seen} seen, {state.written} sealed again")
-        self.stdout.write(f"{state.written} of {state.seen} open mails were sealed again.")
-        if state.broken:
-            shown = ", ".join(map(str, state.broken[:10]))
+            mails = self._watched(resealing.reseal_open(), tell=tell)
+            answers = self._watched(resealing.reseal_answers(), tell=tell)
+        self.stdout.write(f"{mails.written} of {mails.seen} open mails were sealed again.")
+        if answers.seen:
+            text = f"{answers.written} of {answers.seen} kept answers were sealed again."
+            self.stdout.write(text)
+        if mails.broken:
+            shown = ", ".join(map(str, mails.broken[:10]))
             raise CommandError(
-                f"{len(state.broken)} cannot be opened by any key, and will be failed: {shown}"
+                f"{len(mails.broken)} cannot be opened by any key, and will be failed: {shown}"
             )
+
+    def _watched(self, steps: Iterator[Resealed], *, tell: bool) -> Resealed:
+        state = Resealed()
+        for state in steps:
+            if tell:
+                self.stderr.write(f"{state.seen} seen, {state.written} sealed again")
+        return state
