@@ -68,10 +68,10 @@ class Received:
         if value.isascii() and value.isdigit():
             return float(value)
         try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
+            at = parsedate_to_datetime(value).astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
-        return max((at.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((at - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 Outcome = Received | Lost

@@ -166,6 +166,11 @@ def test_a_wait_beyond_the_time_of_the_call_is_the_caller_s_decision(
         pytest.param(
             problem(429, "rate_limited", retry_after="soon"), RateLimited, id="a time that is none"
         ),
+        pytest.param(
+            problem(429, "rate_limited", retry_after="Fri, 31 Dec 9999 23:59:59 -2300"),
+            RateLimited,
+            id="a time beyond all",
+        ),
     ],
 )
 def test_what_a_repeat_does_not_cure_is_told_at_once(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
+import time
 
-from django_authmail.client import AuthmailClient
+import pytest
+
+from django_authmail.client import AsyncAuthmailClient, AuthmailClient
 from tests.client import scripted
 from tests.client.conftest import KEY
 from tests.client.scripted import Service
@@ -61,6 +65,21 @@ def test_threads_share_a_client(service: Service) -> None:
             thread.join(30)
     assert sent == [True] * 8
     assert len({request.headers["idempotency-key"] for request in service.requests}) == 8
+
+
+def test_a_task_that_is_cancelled_ends_at_once(service: Service) -> None:
+    service.script(scripted.stay_silent)
+
+    async def run() -> None:
+        async with AsyncAuthmailClient(service.url, KEY) as client:
+            # TimeoutError, and no ServiceTimeout: it is the caller who has waited long enough.
+            await asyncio.wait_for(client.send_otp(*OTP), 0.2)
+
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(run())
+    assert time.monotonic() - begun < 8
+    assert service.connections == 1
 
 
 def test_a_child_has_connections_of_its_own(service: Service) -> None:
