@@ -143,7 +143,9 @@ _SEND_HEADERS = [
         "Prefer",
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
-        description="`respond-async` (RFC 7240): queue the mail and answer 202 at once.",
+        description="`respond-async` (RFC 7240): queue the mail and answer 202 at once. "
+        "`handling=strict`: refuse an Idempotency-Key by 501 where they are switched off, instead "
+        "of not looking at it.",
     ),
     OpenApiParameter(
         "Idempotency-Key",
