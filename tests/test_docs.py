@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from tests.settings import BASE_DIR
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_PAGES = ("previews.md", "integrations.md", "notifiers.md", "outbox-backend.md")
+_PAGES = ("previews.md", "integrations.md", "keys.md", "notifiers.md", "outbox-backend.md")
 
 
 def examples() -> Iterator[Any]:
