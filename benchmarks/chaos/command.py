@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
-import sys
 import tempfile
 import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from benchmarks import output
 from benchmarks.peers import PACKAGES, make_environment
 from benchmarks.tables import table
 from tests.chaos.ledger import takings
 from tests.chaos.processes import wait_until
 from tests.chaos.servers import PostgreSQL
 from tests.chaos.storm import Scenario, Storm, brewing
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 #: A peer that has sent nothing for so long has stopped.
 STILL_SECONDS = 30.0
@@ -96,13 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", default=uuid.uuid4().hex[:8], help="of a storm to see again")
     parser.add_argument("--mails", type=int, default=500)
     parser.add_argument("--kills", type=int, default=12)
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=RESULTS,
-        metavar="FOLDER",
-        help="where the table and the JSON go; default: benchmarks/results",
-    )
+    output.add_results(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -113,18 +104,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         python = make_environment(folder)
         for way, title in TITLES.items():
-            _say(f"{title}: seed {options.seed} ...")
+            output.say(f"{title}: seed {options.seed} ...")
             found[way] = _outcome(way, python, options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    tables = _as_text(found, options.seed)
-    print(tables)
-    options.results.mkdir(parents=True, exist_ok=True)
-    stem = options.results / "chaos"
     figures = {"seed": options.seed, "peers": PACKAGES[:2]}
     figures |= {way: asdict(one) for way, one in found.items()}
-    stem.with_suffix(".json").write_text(f"{json.dumps(figures, indent=2)}\n", encoding="utf-8")
-    stem.with_suffix(".txt").write_text(f"{tables}\n", encoding="utf-8")
+    output.publish(options.results, "chaos", _as_text(found, options.seed), figures)
     return int(found["ours"].missing != found["ours"].in_doubt)
 
 
@@ -190,7 +176,3 @@ def _as_text(found: dict[str, Outcome], seed: str) -> str:
             ),
         ]
     )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

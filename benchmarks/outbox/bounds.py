@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.smtp.bounds import Verdict
+from benchmarks.verdicts import Verdict
 
 
 @dataclass(slots=True)

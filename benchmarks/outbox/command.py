@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from benchmarks import output
 from benchmarks.outbox.bounds import Drained, verdicts
 from benchmarks.outbox.report import Run, as_json, as_svg, as_text
 from benchmarks.peers import PACKAGES, make_environment
@@ -27,8 +28,6 @@ from benchmarks.smtp.processes import USER, Child, system_bundle
 from example_project.certificates import ServerCertificate, make_certificate
 from tests.chaos.processes import wait_until
 from tests.chaos.servers import PostgreSQL
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,35 +60,18 @@ QUICK = Plan(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen for a run."""
-    parser.add_argument("--quick", action="store_true", help="fewer mails and rows: a first look")
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 when a bound is not met (not for CI)"
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=RESULTS,
-        metavar="FOLDER",
-        help="where the tables, the JSON and the picture go; default: benchmarks/results",
-    )
+    output.add_arguments(parser, quick="fewer mails and rows: a first look")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; return the exit status."""
     with _folder() as folder:
         found = _measured(QUICK if options.quick else FULL, folder)
-    tables = as_text(found)
-    print(tables)
-    options.results.mkdir(parents=True, exist_ok=True)
     # A quick run must not replace the figures that the docs show.
-    stem = options.results / ("outbox-quick" if options.quick else "outbox")
-    figures = json.dumps(as_json(found), ensure_ascii=False, indent=2)
-    stem.with_suffix(".json").write_text(f"{figures}\n", encoding="utf-8")
-    stem.with_suffix(".txt").write_text(f"{tables}\n", encoding="utf-8")
-    stem.with_suffix(".svg").write_text(as_svg(found), encoding="utf-8")
-    _say(f"written: {stem.name}.json, {stem.name}.txt and {stem.name}.svg")
+    name = "outbox-quick" if options.quick else "outbox"
+    output.publish(options.results, name, as_text(found), as_json(found), as_svg(found))
     if found.taken != found.mails:
-        _say("the server did not take what was sent: these figures are void")
+        output.say("the server did not take what was sent: these figures are void")
         return 1
     return int(options.check and not all(one.is_met for one in found.verdicts))
 
@@ -97,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 def _measured(plan: Plan, folder: Path) -> Run:
     started = time.monotonic()
     with ExitStack() as stack:
-        _say("starting a PostgreSQL, a mail server and the peers' environment ...")
+        output.say("starting a PostgreSQL, a mail server and the peers' environment ...")
         database = stack.enter_context(_database(folder))
         password = secrets.token_hex(12)
         certificate = make_certificate(folder)
@@ -132,17 +114,17 @@ def _measured(plan: Plan, folder: Path) -> Run:
         clients = {way: client(way) for way in plan.mails}
         drained = _drained(plan, clients)
         ours = clients["ours"]
-        _say(f"commit to start: about {plan.waits * 1.3:.0f} s ...")
+        output.say(f"commit to start: about {plan.waits * 1.3:.0f} s ...")
         with _ended(client("ours", "--serve")):
             waits = _ask(ours, "latency", plan.waits)["result"]
-        _say("one mail without old rows ...")
+        output.say("one mail without old rows ...")
         _ask(ours, "cost", 20)
         empty = _ask(ours, "cost", plan.costs)["result"]
-        _say(f"adding {plan.old_rows:,} old messages ...")
+        output.say(f"adding {plan.old_rows:,} old messages ...")
         _ask(ours, "age", plan.old_rows)
         _ask(ours, "cost", 20)
         aged = _ask(ours, "cost", plan.costs)["result"]
-        _say("deleting the oldest of them ...")
+        output.say("deleting the oldest of them ...")
         purged = _ask(ours, "purge")
         counts = server.ask("stats").values()
         sent = plan.waits + sum((plan.rounds + 1) * mails for mails in plan.mails.values())
@@ -169,7 +151,7 @@ def _drained(plan: Plan, clients: dict[str, Child]) -> dict[str, Drained]:
     found = {way: Drained() for way in plan.mails}
     numbers = itertools.count(1, 100_000)
     for number in range(plan.rounds + 1):
-        _say(f"round {number} of {plan.rounds} ..." if number else "a round to warm up ...")
+        output.say(f"round {number} of {plan.rounds} ..." if number else "a round to warm up ...")
         for way in plan.mails if number % 2 else reversed(plan.mails):
             mails = plan.mails[way]
             filled = _ask(clients[way], "fill", next(numbers), mails)
@@ -261,8 +243,3 @@ def _folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _say(text: str) -> None:
-    # Apart from the tables, so that those can be piped.
-    print(text, file=sys.stderr, flush=True)

@@ -13,9 +13,9 @@ from typing import Any
 import django
 
 import django_authmail
+from benchmarks import verdicts
 from benchmarks.bars import Bar, svg
 from benchmarks.outbox.bounds import Costs, Drained, percentile
-from benchmarks.smtp.bounds import Verdict
 from benchmarks.tables import table
 
 TITLES = {
@@ -41,7 +41,7 @@ class Run:
     #: Rows deleted from among them, by what they are, and the seconds that it took.
     purged: Mapping[str, int]
     purge_seconds: float
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[verdicts.Verdict]
     postgresql: str
     peers: Sequence[str]
     mails: int
@@ -106,18 +106,7 @@ def as_text(run: Run) -> str:
             + ", ".join(f"{count:,} {name}" for name, count in run.purged.items()),
             "",
             "Bounds",
-            table(
-                ("", "figure", "bound", ""),
-                [
-                    (
-                        one.what,
-                        f"{one.value:.2f}",
-                        f"{'<=' if one.at_most else '>='} {one.bound:g} {one.unit}",
-                        "met" if one.is_met else "NOT MET",
-                    )
-                    for one in run.verdicts
-                ],
-            ),
+            verdicts.as_table(run.verdicts),
             "",
             f"The server took {run.taken} mails of {run.mails} that were sent. "
             f"{run.seconds:.0f} s in all.",
@@ -152,16 +141,7 @@ def as_json(run: Run) -> dict[str, Any]:
             str(run.old_rows): {name: _rounded(values) for name, values in run.aged.items()},
         },
         "purged": {"seconds": round(run.purge_seconds, 3), **run.purged},
-        "bounds": [
-            {
-                "what": one.what,
-                "value": round(one.value, 3),
-                "bound": one.bound,
-                "unit": one.unit,
-                "met": one.is_met,
-            }
-            for one in run.verdicts
-        ],
+        "bounds": verdicts.as_json(run.verdicts),
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from benchmarks.smtp.measure import Rate, Samples
+from benchmarks.verdicts import Verdict
 
 #: The round trip time that the bounds are for, and the one that slopes are taken to. In ms.
 NEAR, FAR = 20.0, 80.0
@@ -13,21 +13,6 @@ THREADS = 8
 
 #: What was measured: RTT to variant to samples.
 Latencies = Mapping[float, Mapping[str, Samples]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One figure against its bound."""
-
-    what: str
-    value: float
-    bound: float
-    unit: str
-    at_most: bool = True
-
-    @property
-    def is_met(self) -> bool:
-        return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
 def slope(latencies: Latencies, key: str) -> float:

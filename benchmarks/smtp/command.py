@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 import ssl
-import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import output
 from benchmarks.smtp import variants
 from benchmarks.smtp.bounds import FAR, NEAR, THREADS, verdicts
 from benchmarks.smtp.mail import auth_mail
@@ -21,8 +20,6 @@ from benchmarks.smtp.measure import Samples, alternate, rates
 from benchmarks.smtp.picture import as_svg
 from benchmarks.smtp.processes import Surroundings, surroundings
 from benchmarks.smtp.report import Run, as_json, as_text
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,37 +41,18 @@ QUICK = Plan(seconds={0.0: 2, NEAR: 7, FAR: 7}, rounds=20, crowd_seconds=1.0, cr
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen for a run."""
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer mails, in less than 40 s: for a first look"
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 when a bound is not met (not for CI)"
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=RESULTS,
-        metavar="FOLDER",
-        help="where the tables, the JSON and the picture go; default: benchmarks/results",
-    )
+    output.add_arguments(parser, quick="fewer mails, in less than 40 s: for a first look")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="authmail-benchmark-") as folder:
         found = _measured(QUICK if options.quick else FULL, Path(folder))
-    tables = as_text(found)
-    print(tables)
-    options.results.mkdir(parents=True, exist_ok=True)
     # A quick run must not replace the figures that the docs show.
-    stem = options.results / ("smtp-quick" if options.quick else "smtp")
-    figures = json.dumps(as_json(found), ensure_ascii=False, indent=2)
-    stem.with_suffix(".json").write_text(f"{figures}\n", encoding="utf-8")
-    stem.with_suffix(".txt").write_text(f"{tables}\n", encoding="utf-8")
-    stem.with_suffix(".svg").write_text(as_svg(found), encoding="utf-8")
-    _say(f"written: {stem.name}.json, {stem.name}.txt and {stem.name}.svg")
+    name = "smtp-quick" if options.quick else "smtp"
+    output.publish(options.results, name, as_text(found), as_json(found), as_svg(found))
     if found.taken != found.sent or found.counts["refusals"]:
-        _say("the server did not take what was sent: these figures are void")
+        output.say("the server did not take what was sent: these figures are void")
         return 1
     return int(options.check and not all(one.is_met for one in found.verdicts))
 
@@ -91,13 +69,13 @@ def _measured(plan: Plan, folder: Path) -> Run:
         titles: dict[str, str] = {}
         latencies: dict[float, dict[str, Samples]] = {}
         for rtt in rtts:
-            _say(f"{rtt:g} ms RTT, one mail at a time: at most {plan.seconds[rtt]:g} s ...")
+            output.say(f"{rtt:g} ms RTT, one mail at a time: at most {plan.seconds[rtt]:g} s ...")
             with variants.one_by_one(place, rtt) as ways:
                 titles = {way.key: way.title for way in ways}
                 latencies[rtt] = alternate(ways, seconds=plan.seconds[rtt], rounds=plan.rounds)
         crowds = variants.in_threads(NEAR, THREADS)
         seconds = plan.crowd_seconds * plan.crowd_rounds * len(crowds)
-        _say(f"{NEAR:g} ms RTT, {THREADS} threads: about {seconds:g} s ...")
+        output.say(f"{NEAR:g} ms RTT, {THREADS} threads: about {seconds:g} s ...")
         reached, sent_by_crowds = rates(
             crowds, threads=THREADS, seconds=plan.crowd_seconds, rounds=plan.crowd_rounds
         )
@@ -137,8 +115,3 @@ def _totals(place: Surroundings) -> dict[str, int]:
     for counts in place.counts().values():
         totals.update(counts)
     return dict(totals)
-
-
-def _say(text: str) -> None:
-    # Apart from the tables, so that those can be piped.
-    print(text, file=sys.stderr, flush=True)

@@ -13,7 +13,8 @@ from typing import Any
 import django
 
 import django_authmail
-from benchmarks.smtp.bounds import FAR, NEAR, Verdict, slope
+from benchmarks import verdicts
+from benchmarks.smtp.bounds import FAR, NEAR, slope
 from benchmarks.smtp.measure import Rate, Samples
 from benchmarks.tables import table
 
@@ -27,7 +28,7 @@ class Run:
     crowd_titles: Mapping[str, str]
     latencies: Mapping[float, Mapping[str, Samples]]
     crowds: Mapping[str, Rate]
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[verdicts.Verdict]
     mail_octets: int
     ca_count: int
     #: CPU of loading the authorities once, in ms. Django does it for each new connection.
@@ -61,7 +62,7 @@ def as_text(run: Run) -> str:
             _crowd_table(run),
             "",
             f"Bounds at {NEAR:g} ms RTT, STARTTLS, AUTH",
-            _verdict_table(run),
+            verdicts.as_table(run.verdicts),
             "",
             _server_line(run),
         ]
@@ -108,17 +109,7 @@ def as_json(run: Run) -> dict[str, Any]:
             }
             for key, title in run.crowd_titles.items()
         ],
-        "bounds": [
-            {
-                "what": one.what,
-                "value": _rounded(one.value),
-                "bound": one.bound,
-                "relation": "<=" if one.at_most else ">=",
-                "unit": one.unit,
-                "met": one.is_met,
-            }
-            for one in run.verdicts
-        ],
+        "bounds": verdicts.as_json(run.verdicts),
         "sent": run.sent,
         "server": dict(run.counts),
     }
@@ -198,19 +189,6 @@ def _crowd_table(run: Run) -> str:
         for key, title in run.crowd_titles.items()
     ]
     return table(["", "mails/s", "CPU ms/mail"], rows)
-
-
-def _verdict_table(run: Run) -> str:
-    rows = [
-        [
-            one.what,
-            f"{one.value:.2f}",
-            f"{'<=' if one.at_most else '>='} {one.bound:g} {one.unit}",
-            "met" if one.is_met else "NOT MET",
-        ]
-        for one in run.verdicts
-    ]
-    return table(["", "figure", "bound", ""], rows)
 
 
 def _server_line(run: Run) -> str:
