@@ -1,4 +1,4 @@
-"""Run a benchmark by name: `uv run benchmarks/run.py smtp [--quick]`, `outbox`, `chaos`."""
+"""Run a benchmark by name: `uv run benchmarks/run.py smtp [--quick]`, `outbox`, `api`, `chaos`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 BENCHMARKS = {
     "smtp": "one mail, many mails and many threads: this package and Django's backend",
     "outbox": "queued mail: this one, django-post-office, django-mailer and a loop of send_mail",
+    "api": "requests: sent now, in the background, and what a project would write instead",
     "chaos": "workers killed, servers restarted: what is lost, what comes twice, ours and theirs",
 }
 

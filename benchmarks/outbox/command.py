@@ -7,27 +7,20 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import psycopg
 
 from benchmarks import output
 from benchmarks.outbox.bounds import Drained, verdicts
 from benchmarks.outbox.report import Run, as_json, as_svg, as_text
 from benchmarks.peers import PACKAGES, make_environment
+from benchmarks.places import databases, ended, scratch
 from benchmarks.smtp.processes import USER, Child, system_bundle
 from example_project.certificates import ServerCertificate, make_certificate
-from tests.chaos.processes import wait_until
-from tests.chaos.servers import PostgreSQL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; return the exit status."""
-    with _folder() as folder:
+    with scratch() as folder:
         found = _measured(QUICK if options.quick else FULL, folder)
     # A quick run must not replace the figures that the docs show.
     name = "outbox-quick" if options.quick else "outbox"
@@ -80,10 +73,10 @@ def _measured(plan: Plan, folder: Path) -> Run:
     started = time.monotonic()
     with ExitStack() as stack:
         output.say("starting a PostgreSQL, a mail server and the peers' environment ...")
-        database = stack.enter_context(_database(folder))
+        database = stack.enter_context(databases(folder))
         password = secrets.token_hex(12)
         certificate = make_certificate(folder)
-        server = stack.enter_context(_ended(_mail_server(certificate, password)))
+        server = stack.enter_context(ended(_mail_server(certificate, password)))
         # Its authority beside the system's, which a project trusts too: they cost time to load.
         bundle = folder / "bundle.pem"
         bundle.write_text(system_bundle() + certificate.ca_file.read_text())
@@ -109,13 +102,13 @@ def _measured(plan: Plan, folder: Path) -> Run:
                 [way, json.dumps(account(way)), where, str(folder), *arguments],
                 python=python if peers else sys.executable,
             )
-            return stack.enter_context(_ended(child))
+            return stack.enter_context(ended(child))
 
         clients = {way: client(way) for way in plan.mails}
         drained = _drained(plan, clients)
         ours = clients["ours"]
         output.say(f"commit to start: about {plan.waits * 1.3:.0f} s ...")
-        with _ended(client("ours", "--serve")):
+        with ended(client("ours", "--serve")):
             waits = _ask(ours, "latency", plan.waits)["result"]
         output.say("one mail without old rows ...")
         _ask(ours, "cost", 20)
@@ -167,79 +160,7 @@ def _ask(child: Child, command: str, *values: object) -> Any:
     return child.ask(json.dumps([command, *values]))
 
 
-class _Databases:
-    """One database for each way to send, on a server of this run."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname, parts.port
-        self._made: set[str] = set()
-        connection = wait_until(self._connect, "PostgreSQL")
-        with connection:
-            row = connection.execute("SHOW server_version").fetchone()
-        assert row is not None  # noqa: S101 - SHOW has one row
-        self.version = f"PostgreSQL {row[0].split()[0]}"
-
-    def __call__(self, name: str) -> dict[str, Any]:
-        """Return what Django's DATABASES says of this one."""
-        if name not in self._made:
-            self._made.add(name)
-            connection = self._connect()
-            assert connection is not None  # noqa: S101 - it has answered before
-            with connection:
-                connection.execute(f'CREATE DATABASE "{name}"')
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": name,
-            "USER": "postgres",
-            "HOST": self._host,
-            "PORT": self._port,
-            "CONN_MAX_AGE": None,
-        }
-
-    def _connect(self) -> psycopg.Connection[Any] | None:
-        try:
-            return psycopg.connect(
-                host=self._host,
-                port=self._port,
-                user="postgres",
-                dbname="postgres",
-                autocommit=True,
-            )
-        except psycopg.OperationalError:
-            return None
-
-
-@contextmanager
-def _database(folder: Path) -> Iterator[_Databases]:
-    server = PostgreSQL(folder, is_durable=True)
-    server.start()
-    try:
-        yield _Databases(server.url)
-    finally:
-        server.end()
-
-
 def _mail_server(certificate: ServerCertificate, password: str) -> Child:
     arguments = ["--certificate", str(certificate.certificate_file)]
     arguments += ["--key", str(certificate.key_file), "--user", USER, "--password", password]
     return Child("benchmarks.smtp.server", arguments)
-
-
-@contextmanager
-def _ended(child: Child) -> Iterator[Child]:
-    try:
-        yield child
-    finally:
-        child.end()
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    # One that the account of PostgreSQL can reach too.
-    folder = Path(tempfile.mkdtemp(prefix="authmail-benchmark-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,89 @@
+"""A project that serves this package's API, and beside it what it is compared with.
+
+`gunicorn benchmarks.api.project:application`; `python -m benchmarks.api.project` makes the tables
+and prints an API key. What the settings are to be is JSON in the variable BENCHMARK_SETTINGS.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+
+SENDER = "no-reply@example.com"
+
+logging.disable(logging.INFO)
+settings.configure(
+    SECRET_KEY="only-this-benchmark-uses-this-key-and-it-protects-nothing",  # noqa: S106
+    USE_TZ=True,
+    ALLOWED_HOSTS=["127.0.0.1"],
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "rest_framework",
+        "django_authmail",
+    ],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    DEFAULT_FROM_EMAIL=SENDER,
+    EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+    LOGGING_CONFIG=None,
+    ROOT_URLCONF=__name__,
+    # High, not off: counting is a part of the request.
+    AUTHMAIL_RATE_LIMIT_PER_MINUTE=1_000_000,
+    **json.loads(os.environ["BENCHMARK_SETTINGS"]),
+)
+django.setup()
+
+from django.core.mail import send_mail  # noqa: E402 - the settings come first, here and below
+from django.core.management import call_command  # noqa: E402
+from django.urls import include, path  # noqa: E402
+from rest_framework.request import Request  # noqa: E402
+from rest_framework.response import Response  # noqa: E402
+from rest_framework.views import APIView  # noqa: E402
+
+
+class EmptyView(APIView):
+    """The least that a view of Django REST framework does: what a request costs anyway."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        return Response({})
+
+
+class SendMailView(APIView):
+    """How a project without this package does it."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        data: Any = request.data  # what the parser made of it
+        code = data["code"]
+        send_mail(
+            "Your code",
+            f"Your code is {code}.\n",
+            SENDER,
+            [data["to"]],
+            html_message=f"<p>Your code is <b>{code}</b>.</p>",
+        )
+        return Response({"sent": True})
+
+
+urlpatterns: list[Any] = [
+    path("empty", EmptyView.as_view()),
+    path("naive", SendMailView.as_view()),
+    path("", include("django_authmail.api.urls")),
+]
+application = WSGIHandler()
+
+if __name__ == "__main__":
+    call_command("migrate", verbosity=0)
+    call_command("authmail_key", "create", name="benchmark", scopes=["send:otp"])
