@@ -32,6 +32,8 @@ def test_requests_made_of_the_description_find_nothing(
     ):
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         options = f"--max-time {SECONDS} --max-examples 20 --workers 2 --no-color"
+        if "CI" in os.environ:
+            options += " --seed 1"  # what lands is decided by the same requests each time
         finished = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli"),
