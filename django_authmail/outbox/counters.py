@@ -8,7 +8,7 @@ clock is the database's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -72,8 +72,9 @@ def take(*limits: Limit, amount: int = 1) -> Use:
     def count() -> Use:
         now = db_now(using)
         counted: _Counted = {}
-        # A part of it that is refused takes the rest back.
-        with suppress(_Refused), transaction.atomic(using=using):
+        # A part of it that is refused takes the rest back; one alone has no rest.
+        together = transaction.atomic(using=using) if len(ordered) > 1 else nullcontext()
+        with suppress(_Refused), together:
             counted = _counted(ordered, amounts, now, using)
             if len(counted) < len(ordered):
                 raise _Refused

@@ -194,7 +194,7 @@ def _announce(created: Collection[New], using: str) -> None:
 
 def _leave_out_suppressed(created: list[New], now: datetime, using: str, *, owner: str) -> None:
     addresses = {address for one in created for address in one.envelope.recipients}
-    dead = suppression.among(addresses, owner=owner, now=now, using=using)
+    dead = suppression.among(addresses, owner=owner, using=using)
     if not dead:
         return
     for one in created:
