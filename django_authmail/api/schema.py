@@ -123,13 +123,28 @@ _THROTTLED: dict[Any, Any] = {
     (429, CONTENT_TYPE): OpenApiResponse(outputs.ProblemAnswer, description="`auth_throttled`")
 }
 
-_REQUEST_ID = OpenApiParameter(
-    "X-Request-ID",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: comes back in the answer, "
-    "the log and the record. A new one is made otherwise.",
-)
+# No patterns: what is not well formed is passed over.
+_COMMON_HEADERS = [
+    OpenApiParameter(
+        "X-Request-ID",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="1 to 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: comes back in the "
+        "answer, the log and the record. A new one is made otherwise.",
+    ),
+    OpenApiParameter(
+        "traceparent",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="W3C Trace Context: goes to the record, the log and the task.",
+    ),
+    OpenApiParameter(
+        "Accept-Language",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="`en` or `ko`: the language of hints, not that of the mail.",
+    ),
+]
 # Answers to a request whose key and scope are right.
 _WITH_RATE = [200, 202, 400, 403, 409, 411, 413, 415, 422, 429, 502, 503]
 _SEND_HEADERS = [
@@ -187,7 +202,7 @@ _SEND_HEADERS = [
         response=[409, 429, 503],
         description="Seconds until the same request may succeed.",
     ),
-    _REQUEST_ID,
+    *_COMMON_HEADERS,
 ]
 
 _SENT = OpenApiExample(
@@ -304,7 +319,7 @@ MESSAGE: dict[str, Any] = {
     "tags": ["messages"],
     "parameters": [
         OpenApiParameter("message_id", OpenApiTypes.UUID, OpenApiParameter.PATH),
-        _REQUEST_ID,
+        *_COMMON_HEADERS,
     ],
     "responses": {
         200: outputs.MessageAnswer,
