@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 from django_authmail import dispatch
 from django_authmail.clock import db_now
 from django_authmail.models import Carrier, Counter, IdempotencyRecord, Message, State
-from django_authmail.outbox import carriers, erasure, queue
+from django_authmail.outbox import carriers, erasure, idempotency, queue
 from tests.api.conftest import CODE, OTP, TO, Api, MakeKey, problem
 from tests.conftest import UseMailer
 from tests.outbox.factories import auth_message
@@ -198,6 +198,33 @@ def test_a_refusal_for_good_is_the_answer_of_its_repeats_too(
     problem(api.post(), 409, "recipient_suppressed")
     replayed(api, first)
     assert Message.objects.count() == 1
+
+
+@pytest.mark.parametrize("refusal", ["", "451 4.7.1 later", "550 5.1.1 no such user"])
+def test_who_was_outrun_is_answered_as_the_one_that_was_faster(
+    api: Api, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    if refusal:
+        smtp_server.refuse[TO] = refusal
+    real = idempotency.find
+    faster: list[Any] = []
+
+    def find(request: idempotency.KeyedRequest) -> idempotency.Standing:
+        standing = real(request)
+        if not faster:
+            # All of the other request happens between this one's question and its first write.
+            # By the last refusal, the address is suppressed when this one looks.
+            faster.append(None)
+            faster.append(api.post(Idempotency_Key=KEY))
+        return standing
+
+    monkeypatch.setattr(idempotency, "find", find)
+    slower = api.post(Idempotency_Key=KEY)
+    first = faster[1]
+    assert (slower.status_code, slower.content) == (first.status_code, first.content)
+    assert slower["Idempotent-Replayed"] == "true"
+    assert Message.objects.count() == 1
+    assert len(smtp_server.mails) == (not refusal)
 
 
 def test_an_unknown_outcome_is_the_answer_of_its_repeats_and_sends_nothing(
