@@ -2,11 +2,13 @@
 
 A database or a broker that hangs has no timeout that holds for every driver. So each part is asked
 in a thread of its own, which the caller waits for a moment; and there is one such thread at a time
-for each part, so that nobody fills a process with threads by asking often.
+for each part, so that nobody fills a process with threads by asking often. One that hangs for long
+is left to itself and another one looks: the part may be well again.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -29,6 +31,11 @@ from django_authmail.models import Message
 WAIT_SECONDS = 2.0
 #: Whoever asks sooner is told what the last one was told: the endpoint is open to everybody.
 FRESH_SECONDS = 1.0
+
+#: After so long, a thread may wait for a connection that nobody will ever answer on.
+STUCK_SECONDS = 30.0
+#: Threads that wait so, at most, for each part.
+MOST_STUCK = 10
 
 _NO_ANSWER = f"no answer within {WAIT_SECONDS} s"
 
@@ -56,7 +63,8 @@ def findings() -> list[Finding]:
 
 
 def forget() -> None:
-    """Ask everything anew: for tests, and for a process that was just forked."""
+    """Ask everything anew: for tests, and for a process that was just forked, whose parent had
+    the threads."""
     for probe in _probes:
         probe.forget()
 
@@ -81,8 +89,11 @@ class _Inquiry:
             self.done.set()
 
     def is_of_use(self) -> bool:
-        """Whether it is still under way, or its answer is fresh."""
-        return not self.done.is_set() or time.monotonic() - self.ended < FRESH_SECONDS
+        """Whether its answer is fresh, or may still come."""
+        now = time.monotonic()
+        if self.done.is_set():
+            return now - self.ended < FRESH_SECONDS
+        return now - self.begun < STUCK_SECONDS
 
 
 class _Probe:
@@ -90,19 +101,26 @@ class _Probe:
         self.name = name
         self._look = look
         self._lock = threading.Lock()
-        self._inquiry: _Inquiry | None = None
+        #: The last one, and those before it that still wait.
+        self._inquiries: list[_Inquiry] = []
 
     def ask(self) -> _Inquiry:
         with self._lock:
-            if self._inquiry is None or not self._inquiry.is_of_use():
-                self._inquiry = _Inquiry()
-                threading.Thread(
-                    target=self._inquiry.run,
-                    args=(self._look,),
-                    name=f"authmail-ready-{self.name}",
-                    daemon=True,
-                ).start()
-            return self._inquiry
+            last = self._inquiries[-1] if self._inquiries else None
+            if last is not None and last.is_of_use():
+                return last
+            stuck = [inquiry for inquiry in self._inquiries if not inquiry.done.is_set()]
+            if last is not None and len(stuck) >= MOST_STUCK:
+                return last
+            inquiry = _Inquiry()
+            self._inquiries = [*stuck, inquiry]
+            threading.Thread(
+                target=inquiry.run,
+                args=(self._look,),
+                name=f"authmail-ready-{self.name}",
+                daemon=True,
+            ).start()
+            return inquiry
 
     def finding(self, inquiry: _Inquiry, *, until: float) -> Finding:
         answered = inquiry.done.wait(max(until - time.monotonic(), 0))
@@ -116,7 +134,7 @@ class _Probe:
     def forget(self) -> None:
         # A lock that was held when the process forked stays so for ever in the child.
         self._lock = threading.Lock()
-        self._inquiry = None
+        self._inquiries = []
 
 
 def _database() -> str:
@@ -166,3 +184,6 @@ _probes: Sequence[_Probe] = (
     _Probe("cache", _cache),
     _Probe("broker", tasks.reach_broker),
 )
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -201,3 +204,46 @@ def test_many_askers_are_one_look(
     client = Client()
     assert [client.get("/health/ready").status_code for _ in range(20)] == [200] * 20
     assert opened.count("authmail-ready-database") == 1
+
+
+def test_a_look_that_hangs_for_long_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "MOST_STUCK", 2)
+    well, begun = threading.Event(), threading.Semaphore(0)
+
+    def look() -> str:
+        begun.release()
+        well.wait(PATIENCE)
+        return ""
+
+    probe = readiness._Probe("part", look)
+    looks = [probe.ask() for _ in range(5)]
+    assert len({id(inquiry) for inquiry in looks}) == 2
+    assert all(begun.acquire(timeout=PATIENCE) for _ in range(2))
+    assert probe.finding(looks[-1], until=0).problem.startswith("no answer")
+    well.set()
+    assert probe.finding(looks[-1], until=time.monotonic() + PATIENCE).ok
+    assert looks[0].done.wait(PATIENCE)
+    assert probe.ask() is looks[-1]
+
+
+_FORK = """
+import os, sys, time
+import django
+django.setup()
+from django_authmail.api import readiness
+parent, probe = os.getpid(), readiness._probes[0]
+probe._look = lambda: time.sleep(600) if os.getpid() == parent else ""
+probe.ask()
+child = os.fork()
+if child == 0:
+    found = probe.finding(probe.ask(), until=time.monotonic() + 20)
+    os._exit(0 if found.ok else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+def test_a_child_does_not_wait_for_a_look_of_its_parent() -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([sys.executable, "-c", _FORK], env=environment, check=True, timeout=60)
