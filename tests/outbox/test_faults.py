@@ -18,8 +18,10 @@ from django.db import OperationalError, connection, connections
 from django_authmail import dispatch, outbox, schedule
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.models import Attempt, IdempotencyRecord, Message, Recipient, State
 from django_authmail.outbox import queue, settlement, transactions
+from django_authmail.outbox.idempotency import Entry, find, keyed_request
+from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.signals import message_changed
@@ -94,6 +96,32 @@ def test_an_outcome_whose_commit_was_done_and_not_confirmed_is_told_once(
     assert told == ["accepted"]
     assert len(smtp_server.mails) == 1
     assert row.attempts.count() == 1
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_row_whose_commit_failed_or_was_not_confirmed_is_there_once(
+    smtp_server: servers.SmtpServer, monkeypatch: pytest.MonkeyPatch, has_key: bool, is_done: bool
+) -> None:
+    request = keyed_request(owner="key:1", method="POST", path="/send/otp", key="a", body={})
+    entry = Entry(standing=find(request)) if has_key else None
+    real = connection.commit
+    failed: list[str] = []
+
+    def commit() -> None:
+        if failed:
+            return real()
+        if is_done:
+            real()
+        failed.append("COMMIT")
+        raise OperationalError("the connection broke at COMMIT")
+
+    monkeypatch.setattr(connections["default"], "commit", commit)
+    row = dispatch.send_now(auth_message(), intake=Intake(entry=entry))
+    assert failed
+    assert (row.state, Message.objects.get()) == ("accepted", row)
+    assert len(smtp_server.mails) == 1
+    assert [record.message for record in IdempotencyRecord.objects.all()] == [row] * has_key
 
 
 def test_a_caller_learns_what_the_mail_server_said_even_if_nothing_can_record_it(
