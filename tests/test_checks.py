@@ -595,6 +595,17 @@ def test_a_mailer_that_queues_gets_no_message(queue: Callable[..., None]) -> Non
     assert found() == {}
 
 
+def test_a_queue_with_its_account_in_email_settings_gets_no_message(settings: Settings) -> None:
+    """What the README has for Django 5.2 and 6.0."""
+    del settings.MAILERS
+    settings.EMAIL_BACKEND = OUTBOX
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "smtp.gmail.com", 587
+    settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = GOOD["username"], GOOD["password"]
+    settings.EMAIL_USE_TLS = True
+    settings.AUTHMAIL_SMTP_OPTIONS = {"preset": "gmail"}
+    assert found() == {}
+
+
 @pytest.mark.parametrize(
     ("carriers", "problem"),
     [

@@ -27,9 +27,19 @@ def test_pauses_every_mailer_and_resumes() -> None:
 
 
 def test_pauses_one_mailer() -> None:
-    assert run("authmail_pause", "default").startswith("Paused: default.")
+    assert run("authmail_pause", "default") == (
+        "Paused: default. Resume by: manage.py authmail_resume default\n"
+    )
     run("authmail_pause")
     assert "Every mailer is paused as well" in run("authmail_resume", "default")
+
+
+def test_a_resume_of_every_mailer_names_those_that_stay_paused() -> None:
+    run("authmail_pause", "default")
+    still = "Still paused: default. Resume by: manage.py authmail_resume default\n"
+    assert run("authmail_resume") == f"Not paused: every mailer.\n{still}"
+    run("authmail_pause")
+    assert run("authmail_resume") == f"Resumed: every mailer.\n{still}"
 
 
 def test_refuses_a_mailer_that_does_not_exist() -> None:

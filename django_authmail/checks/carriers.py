@@ -70,12 +70,14 @@ def _named_carriers() -> Iterator[tuple[str, str, str]]:
 
 def _queue(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:
     backend = import_string(given.backend)
-    unknown = backend.unknown_options(given.options)
+    # With EMAIL_*, the options are those of the account that queued mail leaves by.
+    options = {} if conf.mailers is None else given.options
+    unknown = backend.unknown_options(options)
     for name, near in unknown.items():
         where = f'MAILERS[{alias!r}]["OPTIONS"]["{name}"]'
         yield unknown_option(where, given.backend, near)
     try:
-        known = {name: value for name, value in given.options.items() if name not in unknown}
+        known = {name: value for name, value in options.items() if name not in unknown}
         backend(alias=None if conf.mailers is None else alias, **known)
     except ImproperlyConfigured as error:
         yield new_error("E015", f"{error}.", "docs/settings.md has its options.")

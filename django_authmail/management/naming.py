@@ -24,3 +24,8 @@ def known_carrier(name: str) -> str:
     near = get_close_matches(name, names, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(map(repr, names))}"
     raise CommandError(f"there is no mailer {name!r}{meant}")
+
+
+def resume_by(name: str) -> str:
+    """Say which command ends the pause of the carrier, or of all without a name."""
+    return f"Resume by: manage.py authmail_resume {name}".rstrip()

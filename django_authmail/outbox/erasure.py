@@ -68,6 +68,14 @@ def suppressions_of(address: str) -> QuerySet[Suppression]:
     )
 
 
+def counters_of(address: str) -> QuerySet[Counter]:
+    """Return how often the mailbox of `address` was written to, where that is limited."""
+    matches = Q()
+    for prefix in limits.prefixes(envelope_address(address, "address")):
+        matches |= Q(key__startswith=prefix)
+    return Counter.objects.using(router.db_for_write(Counter)).filter(matches).order_by("key")
+
+
 def erase(address: str, *, all_spellings: bool = False) -> Erased:
     """Delete what is stored about `address`, and end what is still to be sent to it.
 
@@ -78,9 +86,7 @@ def erase(address: str, *, all_spellings: bool = False) -> Erased:
     """
     using = router.db_for_write(Message)
     erased = Erased(suppressions=suppressions_of(address).delete()[0])
-    for prefix in limits.prefixes(envelope_address(address, "address")):
-        counters = Counter.objects.using(using).filter(key__startswith=prefix)
-        erased.counters += counters.delete()[0]
+    erased.counters = counters_of(address).delete()[0]
     found = _recipients(address, using, all_spellings)
     ids = list(found.order_by("message_id").values_list("message_id", flat=True).distinct())
     for start in range(0, len(ids), BATCH):

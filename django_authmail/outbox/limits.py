@@ -76,6 +76,12 @@ def prefixes(address: str) -> list[str]:
     return [_prefix(mailbox) for mailbox in folded_hashes(address)]
 
 
+def counted(key: str) -> tuple[str, str]:
+    """Return what the key of a counter of a mailbox says: kind of mail, and seconds."""
+    kind, _, seconds = key.removesuffix(":gap").split(":", 2)[2].rpartition(":")
+    return kind, seconds
+
+
 def _key(kind: str, mailbox: str, window: timedelta) -> str:
     return f"{_prefix(mailbox)}{kind}:{window.total_seconds():.0f}"
 

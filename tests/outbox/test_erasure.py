@@ -115,6 +115,7 @@ def test_after_a_rotation_of_keys_old_rows_are_found(settings: Settings) -> None
 def test_finds_all_mail_to_an_address(traces: list[str]) -> None:
     older = Message.objects.get()
     Suppression.objects.all().delete()
+    Counter.objects.all().delete()
     newer = submit()
     submit(KIM)
     lines = run("authmail_find", HONG).splitlines()
@@ -132,6 +133,18 @@ def test_finds_suppressions_and_prints_json(traces: list[str]) -> None:
     [found] = answer["suppressions"]
     assert found["reason"] == "bad_recipient"
     assert found["ends_at"] > db_now("default").isoformat()
+
+
+def test_finds_what_was_counted_about_a_mailbox(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
+    limits.admit(auth_message(to=(HONG,)))
+    assert [line.split(" until ")[0] for line in run("authmail_find", HONG).splitlines()] == [
+        "counted 1 of otp in 600 s",
+        "counted 1 of otp in 86400 s",
+    ]
+    answer = json.loads(run("authmail_find", HONG, json=True))
+    assert [(row["kind"], row["used"]) for row in answer["counters"]] == [("otp", 1), ("otp", 1)]
+    assert run("authmail_find", KIM) == "Nothing is recorded about this address.\n"
 
 
 def test_says_that_nothing_is_there_and_what_is_no_address() -> None:

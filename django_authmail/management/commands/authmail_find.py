@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.management.tables import explained_when_missing
-from django_authmail.outbox import erasure
+from django_authmail.models import Counter
+from django_authmail.outbox import erasure, limits
 
 
 class Command(BaseCommand):
@@ -51,15 +52,30 @@ class Command(BaseCommand):
                     }
                     for row in erasure.suppressions_of(address)
                 ]
+                counters = [_counted(row) for row in erasure.counters_of(address)]
         except (InvalidAddress, UnsafeHeader) as error:
             raise CommandError(str(error)) from None
         if options["json"]:
-            answer = {"messages": messages, "suppressions": suppressions}
+            answer = {
+                "messages": messages,
+                "suppressions": suppressions,
+                "counters": counters,
+            }
             self.stdout.write(json.dumps(answer, indent=2))
             return
         for fact in messages:
             self.stdout.write("  ".join(value for value in fact.values() if value))
         for fact in suppressions:
             self.stdout.write("suppressed for {owner} until {ends_at}: {reason}".format(**fact))
-        if not messages and not suppressions:
+        for count in counters:
+            self.stdout.write(
+                "counted {used} of {kind} in {seconds} s until {ends_at}".format(**count)
+            )
+        if not (messages or suppressions or counters):
             self.stderr.write("Nothing is recorded about this address.")
+
+
+def _counted(row: Counter) -> dict[str, Any]:
+    kind, seconds = limits.counted(row.key)
+    ends_at = row.ends_at.isoformat(timespec="seconds")
+    return {"kind": kind, "used": row.used, "seconds": int(seconds), "ends_at": ends_at}

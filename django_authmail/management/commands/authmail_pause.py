@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_authmail.management.naming import add_carrier_argument, known_carrier
+from django_authmail.management.naming import add_carrier_argument, known_carrier, resume_by
 from django_authmail.outbox import carriers
 
 
@@ -21,4 +21,4 @@ class Command(BaseCommand):
         name = known_carrier(options["carrier"])
         changed = carriers.pause(name)
         was = "Paused" if changed else "Already paused"
-        self.stdout.write(f"{was}: {name or 'every mailer'}. Resume by: manage.py authmail_resume")
+        self.stdout.write(f"{was}: {name or 'every mailer'}. {resume_by(name)}")

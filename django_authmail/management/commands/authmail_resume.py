@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from django_authmail.management.naming import add_carrier_argument, known_carrier
+from django_authmail.management.naming import add_carrier_argument, known_carrier, resume_by
 from django_authmail.outbox import carriers
 
 
@@ -24,3 +24,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{was}: {name or 'every mailer'}.")
         if name and changed and carriers.is_paused(name):
             self.stdout.write("Every mailer is paused as well: manage.py authmail_resume")
+        if not name:
+            for status in carriers.statuses():
+                if status.paused_at is not None:
+                    self.stdout.write(f"Still paused: {status.name}. {resume_by(status.name)}")
