@@ -17,6 +17,7 @@ _SYMBOLS = {"CNY": "CN¥", "EUR": "€", "GBP": "£", "JPY": "¥", "KRW": "₩",
 _CURRENCY = re.compile("[A-Z]{3}")
 #: More digits are no payment.
 _MAX_DIGITS = 18
+_AS_TEXT = 'a string, such as "49.90"'
 
 
 def format_currency(
@@ -47,8 +48,12 @@ def checked_amount(amount: Decimal | int | str, currency: str, field: str = "amo
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise InvalidContext("currency", "must be a code of three letters, such as KRW")
     # 0.1 + 0.2 as a float is another amount.
+    if isinstance(amount, float):
+        raise InvalidContext(field, f"is not exact as a float; write it as {_AS_TEXT}")
     if isinstance(amount, bool) or not isinstance(amount, Decimal | int | str):
-        raise InvalidContext(field, f"must be Decimal, int or str, not {type(amount).__name__}")
+        raise InvalidContext(
+            field, f"must be {_AS_TEXT}, or a whole number, not {type(amount).__name__}"
+        )
     try:
         value = Decimal(amount)
     except InvalidOperation:

@@ -57,7 +57,7 @@ def test_by_either() -> None:
 
 
 def test_one_of_them_is_needed() -> None:
-    with pytest.raises(MissingName, match="code: this value is missing; the mail shows a code, a"):
+    with pytest.raises(MissingName, match="code: this value is missing; it takes a code, a"):
         build()
     with pytest.raises(InvalidContext, match="code"):
         build(code="12", token="t1")

@@ -42,9 +42,9 @@ def test_an_amount_reads_as_people_write_it(
 @pytest.mark.parametrize(
     ("amount", "currency", "said"),
     [
-        (0.1, "USD", "amount: must be Decimal, int or str, not float"),
-        (True, "USD", "amount: must be Decimal, int or str, not bool"),
-        (None, "USD", "amount: must be Decimal, int or str, not NoneType"),
+        (0.1, "USD", 'amount: is not exact as a float; write it as a string, such as "49.90"'),
+        (True, "USD", 'amount: must be a string, such as "49.90", or a whole number, not bool'),
+        (None, "USD", 'amount: must be a string, such as "49.90", or a whole number, not No'),
         ("50,000", "KRW", "amount: is no number"),
         ("fifty", "KRW", "amount: is no number"),
         ("50.5", "KRW", "amount: has more than 0 digits behind the point of KRW"),

@@ -61,7 +61,7 @@ def test_a_placeholder_is_a_name_and_a_format_alone(text: str) -> None:
 def test_a_value_that_is_missing_or_has_another_type_is_named() -> None:
     text = Placeholders("{name} {total:,}", "subject")
     assert text.names == ("name", "total")
-    with pytest.raises(MissingName, match="^total: this value is missing; the mail shows name, "):
+    with pytest.raises(MissingName, match="^total: this value is missing; it takes name, "):
         text.fill({"name": "x"})
     with pytest.raises(InvalidContext, match="^total: cannot be written as ','$"):
         text.fill({"name": "x", "total": "CANARY"})

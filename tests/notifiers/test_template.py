@@ -62,7 +62,7 @@ def test_a_subject_stays_one_line() -> None:
 @pytest.mark.parametrize(
     ("values", "error", "said"),
     [
-        ({}, MissingName, "^name: this value is missing; the mail shows name"),
+        ({}, MissingName, "^name: this value is missing; it takes name"),
         (
             {"name": "x", "names": 1},
             UnknownName,
