@@ -56,6 +56,14 @@ def test_a_changed_address_is_told_to_both_and_shown_in_full_to_neither() -> Non
             assert NEW not in part.lower()
 
 
+def test_no_korean_particle_hangs_on_the_last_sound_of_an_address() -> None:
+    values = {"event": "email-changed", "old_email": OLD, "new_email": NEW}
+    message = build(OLD, **values, locale="ko")
+    assert "Example 계정의 이메일 주소가 g***@example.net(으)로 변경되었습니다." in (
+        message.text_body
+    )
+
+
 def test_a_button_is_there_where_the_project_has_a_page(settings: Settings) -> None:
     assert "<a " not in build(event="new-sign-in").html_body
     settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
