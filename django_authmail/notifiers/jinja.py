@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from django.template import TemplateDoesNotExist
 from jinja2 import Environment, StrictUndefined, TemplateNotFound, UndefinedError
@@ -41,5 +42,12 @@ def in_jinja2(env: Environment, name: str, is_html: bool) -> Callable[[Mapping[s
 @lru_cache(maxsize=8)
 def _strict(env: Environment, is_html: bool) -> Environment:
     strict = env.overlay(undefined=StrictUndefined, autoescape=is_html)
-    strict.filters = {"format_currency": format_currency, **env.filters}
+    strict.filters = {"format_currency": _format_currency, **env.filters}
     return strict
+
+
+def _format_currency(amount: Any, currency: Any = "KRW", locale: str | None = None) -> str:
+    for value in (amount, currency):
+        if isinstance(value, StrictUndefined):
+            str(value)  # raises UndefinedError with its name; as an amount it would be a wrong one
+    return format_currency(amount, currency, locale)

@@ -66,10 +66,11 @@ class TemplateNotifier(Notifier):
     ) -> Self:
         """Return a notifier of three templates, by the names that the project's engines find.
 
-        Django's engine or Jinja2, whichever has them. They may extend `authmail/base.html` and
-        `authmail/base.txt`. Without `text`, a text part is made from the HTML. A name that they
-        ask for and that is not given is an error, as with strings. One that is given and not asked
-        for passes: what a template with conditions, loops and includes uses, nobody can tell.
+        Django's engine or Jinja2, whichever has them. Those of Django's may extend
+        `authmail/base.html` and `authmail/base.txt`. Without `text`, a text part is made from the
+        HTML. A name that they ask for and that is not given is an error, as with strings. One that
+        is given and not asked for passes: what a template with conditions, loops and includes
+        uses, nobody can tell.
         """
         if not text and not html:
             raise ValueError("from_files takes text, html, or both")

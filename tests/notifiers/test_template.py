@@ -212,6 +212,20 @@ def test_format_currency_is_there(engine: str, folder: Path) -> None:
     assert message.html_body == "50,000원\n"
 
 
+def test_format_currency_names_the_value_that_is_not_given(engine: str, folder: Path) -> None:
+    write(
+        folder,
+        html={
+            "django": "{% load authmail %}{{ total|format_currency:'KRW' }}",
+            "jinja2": "{{ total|format_currency('KRW') }}",
+        }[engine],
+    )
+    with pytest.raises(InvalidContext) as caught:
+        TemplateNotifier.from_files(**FILES).build(TO)
+    assert caught.value.name == "total"
+    assert "the notifier does not give it" in caught.value.problem
+
+
 def test_jinja2_replaces_the_templates_of_a_kind(
     folder: Path, settings: Settings, tmp_path: Path
 ) -> None:
