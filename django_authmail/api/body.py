@@ -22,9 +22,9 @@ from django_authmail.api.problems import Fault, Problem
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 _CHUNK_BYTES = 64 * 1024
-# A client that is still writing when the answer comes sees a broken connection instead of a 413.
-# Reading on and throwing away helps it; beyond this much it has to take the broken connection.
-_MAX_DRAINED_BYTES = 64 * 1024 * 1024
+#: A client that is still writing when the answer comes sees a broken connection instead of a 413.
+#: Reading on and throwing away helps it; beyond this much it has to take the broken connection.
+MAX_DRAINED_BYTES = 64 * 1024 * 1024
 #: The deepest body of the contract has three levels. Python's own limit differs by version, and
 #: what walks over the value later must not meet it.
 MAX_DEPTH = 32
@@ -71,7 +71,7 @@ def _read(request: HttpRequest) -> bytes:
     while chunk := _next_chunk(stream):
         content += chunk
         if len(content) > MAX_BODY_BYTES:
-            _refuse_too_large(stream, unread=_MAX_DRAINED_BYTES)
+            _refuse_too_large(stream, unread=MAX_DRAINED_BYTES)
     return bytes(content)
 
 
@@ -101,11 +101,11 @@ def _declared_length(request: HttpRequest) -> int:
 
 
 def _refuse_too_large(stream: _Readable, *, unread: int) -> NoReturn:
-    if unread <= _MAX_DRAINED_BYTES:
+    if unread <= MAX_DRAINED_BYTES:
         drained = 0
         # A client that hangs up meanwhile has seen enough.
         with suppress(Exception):
-            while drained < _MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+            while drained < MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
                 drained += len(chunk)
     raise Problem("payload_too_large", f"The body has more than {MAX_BODY_BYTES} bytes.")
 

@@ -160,8 +160,6 @@ def test_a_body_that_is_too_large_is_answered(service: Service, size: int, frami
 
 
 def test_a_length_that_is_too_large_is_refused_before_the_body_is_there(service: Service) -> None:
-    if service.server == "uvicorn":
-        pytest.skip("under ASGI, Django calls a view when the body is there; it is on disk then")
     with service.connect() as connection:
         connection.sendall(request("POST", "/send/otp", b"{", Content_Length=str(1 << 40)))
         assert web.read_answer(connection).status == 413
