@@ -12,9 +12,12 @@ _BLOCKS = frozenset(
 _HIDDEN = frozenset(("head", "script", "style", "title"))
 
 
-def text_of(html: str) -> str:
-    """Return the text of `html`: one line per block, links with their address behind them."""
-    parser = _Text()
+def text_of(html: str, *, with_addresses: bool = True) -> str:
+    """Return the text of `html`: one line per block, links with their address behind them.
+
+    Without addresses, a link is what its reader sees of it.
+    """
+    parser = _Text(with_addresses)
     parser.feed(html)
     parser.close()
     lines = (re.sub(r"[ \t\r\f\v]+", " ", line).strip() for line in parser.text.split("\n"))
@@ -22,9 +25,10 @@ def text_of(html: str) -> str:
 
 
 class _Text(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, with_addresses: bool) -> None:
         super().__init__(convert_charrefs=True)
         self.text = ""
+        self._with_addresses = with_addresses
         self._hidden = 0
         self._links: list[tuple[str, int]] = []
 
@@ -43,7 +47,7 @@ class _Text(HTMLParser):
             self.text += "\n"
         elif tag == "a" and self._links:
             href, start = self._links.pop()
-            if href and href != self.text[start:].strip():
+            if self._with_addresses and href and href != self.text[start:].strip():
                 self.text += f" ({href})"
 
     def handle_data(self, data: str) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from django.utils.translation import gettext as _
 
 from django_authmail.message import AuthMessage
+from django_authmail.notifiers.values import visible_text
+from django_authmail.plaintext import text_of
 from django_authmail.previews.contrast import too_weak
 
 #: Where Gmail cuts a mail and hides the rest behind a link.
@@ -69,11 +71,11 @@ def untranslated(message: AuthMessage, original: AuthMessage, values: object = (
     `values` are what both were made from; they are not text to translate.
     """
     known = sorted(_strings(values), key=len, reverse=True)
-    theirs = {line.strip() for line in _lines(original)}
+    theirs = set(_lines(original))
     left = {
-        line.strip(): None
+        line: None
         for line in _lines(message)
-        if line.strip() in theirs and _LETTERS.search(_without(line, known))
+        if line in theirs and _LETTERS.search(_without(line, known))
     }
     detail = _("This line is the same in both languages: %(line)s")
     return [
@@ -212,7 +214,10 @@ class _Page(HTMLParser):
 
 
 def _lines(message: AuthMessage) -> list[str]:
-    return [message.subject, *message.text_body.splitlines()]
+    """Return what a reader sees of the subject and of both parts, line by line."""
+    html = text_of(message.html_body, with_addresses=False)
+    shown = [message.subject, *message.text_body.splitlines(), *visible_text(html).splitlines()]
+    return [line.strip() for line in shown]
 
 
 def _without(line: str, known: list[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.utils import translation
 
@@ -177,8 +179,8 @@ def test_details_are_in_the_active_language() -> None:
 
 
 def test_a_line_that_stayed_as_it_was_is_not_translated() -> None:
-    english = mail(text="Hello Hong,\n\nYour code:\n\n482901\n\nIgnore this email.\n")
-    korean = mail(text="안녕하세요, 홍길동님.\n\nYour code:\n\n482901\n\n무시하세요.\n")
+    english = mail("", "Hello Hong,\n\nYour code:\n\n482901\n\nIgnore this email.\n")
+    korean = mail("", "안녕하세요, 홍길동님.\n\nYour code:\n\n482901\n\n무시하세요.\n")
     found = untranslated(korean, english, {"name": "Hong", "items": [{"code": "482901"}]})
     assert [finding.detail.partition(": ")[2] for finding in found] == ["Your link", "Your code:"]
     assert {(finding.level, finding.code) for finding in found} == {
@@ -186,7 +188,37 @@ def test_a_line_that_stayed_as_it_was_is_not_translated() -> None:
     }
 
 
+def test_a_line_of_the_html_that_stayed_as_it_was_is_found_too() -> None:
+    english = with_html("<p>Hello Hong</p><p>Never tell it to <b>anyone</b>.</p>")
+    korean = replace(
+        with_html("<p>안녕하세요, Hong님</p><p>Never tell it to <b>anyone</b>.</p>"),
+        subject="링크",
+        text_body="안녕하세요",
+    )
+    found = untranslated(korean, english, ["Hong", "help@example.com"])
+    assert [finding.detail.partition(": ")[2] for finding in found] == [
+        "Never tell it to anyone.",
+        "ContinueHelp",
+    ]
+
+
+def test_a_line_in_both_parts_is_told_once() -> None:
+    original = mail("<p>Hello\u034f\u2007\u034f</p>", "Hello\n")
+    found = untranslated(replace(original, subject="링크"), original)
+    assert [finding.detail.partition(": ")[2] for finding in found] == ["Hello"]
+
+
+def test_an_address_that_html_leads_to_needs_no_translation() -> None:
+    html = (
+        "<style>p { color: red }</style><title>Mail</title><p>482901</p>"
+        '<a href="mailto:help@example.com">help@example.com</a>'
+        f'<p><a href="{BASE}/x?token=t">{BASE}/x?token=t</a></p>'
+    )
+    original = mail(html, "482901\n")
+    assert untranslated(replace(original, subject="링크"), original, ["help@example.com"]) == []
+
+
 def test_what_a_mail_was_given_needs_no_translation() -> None:
     text = f"Seoul Pro plan\n₩50,000\n{BASE}/receipt?token=abc\n"
     lines = {"items": ("Pro plan", {"place": "Seoul"}), "subject": "Your link", "empty": ""}
-    assert untranslated(mail(text=text), mail(text=text), lines) == []
+    assert untranslated(mail("", text), mail("", text), lines) == []
