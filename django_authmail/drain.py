@@ -35,9 +35,9 @@ TROUBLE_PAUSE = 1.0
 #: Seconds that it may take to claim more while others are in hand.
 CLAIM_PATIENCE = 1.0
 
-#: Seconds that the first mail to come back waits for those that left with it: a round with the
+#: Seconds that a mail that came back waits for the next one that left with it: a round with the
 #: database costs about as much for all of them as for one.
-GATHERING = 0.005
+GATHERING = 0.003
 #: Seconds after which the connection to the database may be replaced by a new one.
 RENEW_AFTER = 60.0
 
@@ -134,9 +134,8 @@ class Drain:
         back: list[queue.End | None] = []
         try:
             back.append(self._ends.get(timeout=IDLE_PAUSE))
-            gathered = time.monotonic() + GATHERING
             while len(back) < self._under_way:
-                back.append(self._ends.get(timeout=max(gathered - time.monotonic(), 0)))
+                back.append(self._ends.get(timeout=GATHERING))
         except Empty:
             pass
         self._under_way -= len(back)
