@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_authmail.conf import PREFIX
 from django_authmail.guards import host_problem
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -107,9 +108,16 @@ def parse_env_file(text: str, *, source: str = ".env") -> dict[str, str]:
 class Environment:
     """Typed readers over names and values. An empty value is the same as an absent one."""
 
-    def __init__(self, values: Mapping[str, str], *, base_dir: Path = BASE_DIR) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, str],
+        *,
+        base_dir: Path = BASE_DIR,
+        in_file: Collection[str] = (),
+    ) -> None:
         self._values = values
         self._base_dir = base_dir
+        self._in_file = in_file
 
     @classmethod
     def load(
@@ -133,7 +141,8 @@ class Environment:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from None
-        return cls({**parse_env_file(text, source=str(path)), **environ}, base_dir=base_dir)
+        given = parse_env_file(text, source=str(path))
+        return cls({**given, **environ}, base_dir=base_dir, in_file=frozenset(given))
 
     def given(self, name: str) -> bool:
         """Whether the name has a value."""
@@ -234,20 +243,21 @@ class Environment:
     def misspelt(self) -> dict[str, str]:
         """Return the names that have a value and that nothing reads, each with the one meant.
 
-        Only those that are near to a name of `NAMES` which has no value itself: the environment
-        holds the names of many programs.
+        The environment holds the names of many programs: of these, only those that are near to a
+        name of `NAMES` which has no value itself. The file is this project's: of these, all that
+        are near, and settings of the package, with nothing where the environment has none for it.
         """
         found = {}
         for name in sorted(self._values):
             if name in NAMES or len(name) < 6 or not self.given(name):
                 continue
-            if name.startswith("SMTP_"):
-                among, cutoff = [n for n in NAMES if n.startswith("SMTP_")], 0.6
+            meant = _meant(name)
+            if name in self._in_file:
+                is_wrong = bool(meant) or name.startswith(PREFIX)
             else:
-                among, cutoff = list(NAMES), 0.85
-            near = get_close_matches(name, among, n=1, cutoff=cutoff)
-            if near and not self.given(near[0]):
-                found[name] = near[0]
+                is_wrong = bool(meant) and not self.given(meant)
+            if is_wrong:
+                found[name] = meant
         return found
 
     def base_url(self, name: str) -> str:
@@ -342,6 +352,23 @@ class Environment:
                 f"{path} does not hold a key. Remove it to have a new one made, or set SECRET_KEY."
             )
         return key
+
+
+def _meant(name: str) -> str:
+    """Return the name of `NAMES` that is meant by another; empty where none is near."""
+    if name.startswith(PREFIX):
+        # AUTHMAIL_LINK_BASE_URL is set by MAGIC_LINK_BASE_URL. One word alone is no such likeness:
+        # AUTHMAIL_URL and AUTHMAIL_KEY are what clients call theirs.
+        word = name.removeprefix(PREFIX)
+        for known in NAMES:
+            if known == word or ("_" in word and known.endswith(f"_{word}")):
+                return known
+        return "".join(get_close_matches(word, NAMES, n=1, cutoff=0.85))
+    if name.startswith("SMTP_"):
+        among, cutoff = [known for known in NAMES if known.startswith("SMTP_")], 0.6
+    else:
+        among, cutoff = list(NAMES), 0.85
+    return "".join(get_close_matches(name, among, n=1, cutoff=cutoff))
 
 
 def make_folder(path: Path, *, name: str) -> None:

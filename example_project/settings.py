@@ -28,7 +28,7 @@ notices: list[Notice] = [
     Notice(
         id="W004",
         text=f"{name} is set, and there is no such name: it has no effect.",
-        hint=f"Did you mean {meant}?",
+        hint=f"Did you mean {meant}?" if meant else ".env.example lists the names that there are.",
     )
     for name, meant in misspelt.items()
 ]

@@ -258,6 +258,8 @@ def test_no_mail_host(host: str) -> None:
         ({"SMTP_TLS": "x"}, {"SMTP_TLS": "SMTP_USE_TLS"}),
         ({"EMAIL_SERVICE_DEBG": "1"}, {"EMAIL_SERVICE_DEBG": "EMAIL_SERVICE_DEBUG"}),
         ({"DATABASE_URI": "x"}, {"DATABASE_URI": "DATABASE_URL"}),
+        ({"AUTHMAIL_API_DOCS": "no"}, {"AUTHMAIL_API_DOCS": "API_DOCS"}),
+        ({"AUTHMAIL_URL": "x", "AUTHMAIL_CHAOS_SEED": "x"}, {}),
         # Has no value, or its name has one: it is another program's.
         ({"SMTP_PASS": ""}, {}),
         ({"SMTP_PASS": "x", "SMTP_PASSWORD": "y"}, {}),
@@ -266,6 +268,29 @@ def test_no_mail_host(host: str) -> None:
 )
 def test_names_that_were_mistyped(given: dict[str, str], meant: dict[str, str]) -> None:
     assert Environment(given).misspelt() == meant
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("AUTHMAIL_LINK_BASE_URL=x", {"AUTHMAIL_LINK_BASE_URL": "MAGIC_LINK_BASE_URL"}),
+        ("AUTHMAIL_LOG_FORMAT=json", {"AUTHMAIL_LOG_FORMAT": "EMAIL_SERVICE_LOG_FORMAT"}),
+        ("AUTHMAIL_METRIC_ENABLED=1", {"AUTHMAIL_METRIC_ENABLED": "METRICS_ENABLED"}),
+        # Its own, and this project has no name for it.
+        ("AUTHMAIL_SENDERS=x", {"AUTHMAIL_SENDERS": ""}),
+        ("AUTHMAIL_URL=x", {"AUTHMAIL_URL": ""}),
+        # The file is this project's: that the right name has a value does not excuse the wrong one.
+        ("SMTP_HOSTT=x", {"SMTP_HOSTT": "SMTP_HOST"}),
+        ("SMTP_HOSTT=", {}),
+        ("POSTGRES_PASSWORD=x\nCOMPOSE_PROJECT_NAME=x\nTZ=x", {}),
+    ],
+)
+def test_names_that_were_mistyped_in_the_file(
+    tmp_path: Path, line: str, meant: dict[str, str]
+) -> None:
+    (tmp_path / ".env").write_text(f"SMTP_HOST=mail\n{line}\n")
+    env = Environment.load({"SMTP_PORTT": "1", "SMTP_PORT": "25"}, base_dir=tmp_path)
+    assert env.misspelt() == meant
 
 
 # -- databases -------------------------------------------------------------------------------------

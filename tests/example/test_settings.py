@@ -169,6 +169,17 @@ def test_a_mistyped_name_is_a_notice(load: Load) -> None:
     assert notice.hint == "Did you mean SMTP_PASSWORD?"
 
 
+def test_a_name_of_the_package_in_the_file_is_a_notice(load: Load, tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("AUTHMAIL_LINK_BASE_URL=https://app.example.com\nAUTHMAIL_BRAND=x\n")
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", ENV_FILE=str(file))
+
+    assert [(n.id, n.text.partition(" ")[0], n.hint) for n in settings["ENVIRONMENT_NOTICES"]] == [
+        ("W004", "AUTHMAIL_BRAND", ".env.example lists the names that there are."),
+        ("W004", "AUTHMAIL_LINK_BASE_URL", "Did you mean MAGIC_LINK_BASE_URL?"),
+    ]
+
+
 def test_a_mistyped_name_that_was_needed_is_named(
     load: Load,
 ) -> None:
