@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -82,6 +83,22 @@ def _remove_orphans(runs: Path) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
+
+
+@contextmanager
+def own_log(folder: Path) -> Iterator[None]:
+    """Log what this process does beside the logs of those that it starts, not between its steps."""
+    with (folder / "logs" / "demo.log").open("w", encoding="utf-8") as log:
+        replaced = [
+            (handler, handler.setStream(log))
+            for handler in logging.getLogger().handlers
+            if isinstance(handler, logging.StreamHandler)
+        ]
+        try:
+            yield
+        finally:
+            for handler, stream in replaced:
+                handler.setStream(stream)
 
 
 def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:

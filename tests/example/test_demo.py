@@ -175,6 +175,11 @@ def test_it_stays_and_shows_everything_until_interrupted(
     demo.wait_for("Press Ctrl-C to stop")
     base_url = re.search(r"(http://127\.0\.0\.1:\d+)/docs", demo.output)
     assert base_url is not None
+    steps, _, _ = demo.output.partition("OTP, at once: what arrived")
+    for line in steps.splitlines()[1:-1]:
+        assert re.fullmatch(r"  .{18} .{58,} [ \d.]{5} s  at [ \d.]{5} s", line), line
+    (example,) = re.findall("-d '(.*)'", demo.output)
+    assert json.loads(example)["locale"] == "en"  # what it prints is in English
     browser = build_opener(ProxyHandler({}))
 
     def get(path: str, language: str = "en") -> str:

@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand
 
 from example_project.demo.processes import DemoFailed, Processes
 from example_project.demo.run import Arrived, Demo, Shown, StepFailed
+from example_project.demo.surroundings import own_log
 from example_project.environment import BASE_DIR
 
 NOT_PRODUCTION = """\
@@ -59,7 +60,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         arrived = False
         try:
-            with Processes(settings.DATA_DIR) as processes:
+            with Processes(settings.DATA_DIR) as processes, own_log(settings.DATA_DIR):
                 self._write(f"django-authmail demo, in {settings.DATA_DIR.relative_to(BASE_DIR)}\n")
                 demo = Demo(
                     settings.DATA_DIR,
@@ -102,7 +103,7 @@ class Command(BaseCommand):
             f"  curl {url}/send/otp -H 'Authorization: Bearer {shown.key}' \\\n"
             "    -H 'Content-Type: application/json' \\\n"
             "    -d '"
-            '{"to": "you@example.com", "user_name": "You", "code": "482901"}'
+            '{"to": "you@example.com", "user_name": "You", "code": "482901", "locale": "en"}'
             "'\n\n"
         )
         self._write(NOT_PRODUCTION + "\n")
