@@ -91,6 +91,17 @@ def test_a_sample_of_every_kind(smtp_server: SmtpServer, kind: str, locale: str)
     assert run.out.startswith(("  메일: " if locale == "ko" else "  Mail: ") + f"{kind} -> {TO}")
 
 
+def test_a_link_that_begins_with_a_sample_address_is_told(
+    smtp_server: SmtpServer, settings: Settings
+) -> None:
+    said = "  Links begin with https://app.example.com, a sample: AUTHMAIL_LINK_BASE_URL is not set"
+    assert said in Run(TO, kind="magic-link").out
+    assert "Links begin" not in Run(TO, kind="otp").out
+    settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
+    assert "Links begin" not in Run(TO, kind="magic-link").out
+    assert len(smtp_server.mails) == 3
+
+
 def test_an_unknown_kind_is_refused_with_the_known(smtp_server: SmtpServer) -> None:
     run = Run(TO, "--kind", "magic-lnk")
     assert "invalid choice: 'magic-lnk'" in run.error

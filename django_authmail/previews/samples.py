@@ -14,6 +14,7 @@ from django_authmail.message import AuthMessage
 from django_authmail.notifiers import Notifier, registry
 from django_authmail.notifiers.brand import current_brand
 from django_authmail.notifiers.languages import LOCALES
+from django_authmail.notifiers.links import SAMPLE_BASE_URL
 from django_authmail.previews.checker import Finding, Level, check, untranslated
 
 #: Who a sample is for. RFC 2606: nobody.
@@ -71,6 +72,16 @@ def previews(
                 yield _preview(notifier, kind, name, number, locale, values, original)
 
 
+def made_up_links(message: AuthMessage) -> str:
+    """Return, for people, that a sample's links are those of no real mail; empty where they are."""
+    if conf.link_base_url or SAMPLE_BASE_URL not in message.text_body + message.html_body:
+        return ""
+    return _(
+        "Links begin with %(base)s, a sample: AUTHMAIL_LINK_BASE_URL is not set, and real mails of "
+        "this kind fail without it."
+    ) % {"base": SAMPLE_BASE_URL}
+
+
 def _preview(
     notifier: type[Notifier],
     kind: str,
@@ -87,6 +98,8 @@ def _preview(
     else:
         base_url = getattr(notifier.for_samples(), "base_url", "") or conf.link_base_url
         findings += check(made, base_url=base_url)
+        if problem := made_up_links(made):
+            findings.append(Finding(Level.WARNING, "sample_link", problem))
         if locale != _ORIGINAL and isinstance(original, AuthMessage):
             findings += untranslated(made, original, [values, *_own_names(made, locale)])
     return Preview(

@@ -50,7 +50,11 @@ def main(images: Path) -> None:
     for locale, suffix in (("en", ""), ("ko", ".ko")):
         with (
             tempfile.TemporaryDirectory() as name,
-            override_settings(AUTHMAIL_BRAND=_BRAND, TIME_ZONE="Asia/Seoul"),
+            override_settings(
+                AUTHMAIL_BRAND=_BRAND,
+                AUTHMAIL_LINK_BASE_URL="https://app.example.com",
+                TIME_ZONE="Asia/Seoul",
+            ),
             translation.override(locale),
         ):
             folder = Path(name)

@@ -79,7 +79,10 @@ class Run:
         self.out = out.getvalue()
 
 
-def test_every_kind_that_is_shipped_is_shown_without_findings(tmp_path: Path) -> None:
+def test_every_kind_that_is_shipped_is_shown_without_findings(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.AUTHMAIL_LINK_BASE_URL = "https://shop.example"
     run = Run(tmp_path / "new" / "folder", *(f"--kind={kind}" for kind in SHIPPED))
     assert run.error == ""
     folder = tmp_path / "new" / "folder"
@@ -95,6 +98,21 @@ def test_every_kind_that_is_shipped_is_shown_without_findings(tmp_path: Path) ->
         for suffix in ("light.html", "dark.html", "text.html"):
             assert (folder / f"{path.stem}.{suffix}").stat().st_size
     assert run.out.endswith(f"Open {folder / 'index.html'}\nerrors: 0, warnings: 0\n")
+
+
+def test_a_link_that_begins_with_a_sample_address_is_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    kinds = ("--kind=magic-link", "--kind=otp", "--kind=welcome")
+    run = Run(tmp_path, *kinds)
+    assert run.out.endswith("errors: 0, warnings: 4\n")
+    assert run.out.count("    warning sample_link: ") == 4
+    assert (
+        "Links begin with https://app.example.com, a sample: AUTHMAIL_LINK_BASE_URL is not set, "
+        "and real mails of this kind fail without it."
+    ) in run.out
+    settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
+    assert Run(tmp_path, *kinds).out.endswith("errors: 0, warnings: 0\n")
 
 
 def test_each_language_has_a_sample_of_its_own(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from django_authmail.models import Message
 from tests.kinds import SHIPPED
@@ -32,7 +33,8 @@ def frames(response: Any) -> list[str]:
     return re.findall(r'<iframe src="([^"]+)" title="[^"]+" sandbox ', response.content.decode())
 
 
-def test_shows_each_kind_in_every_language_and_view(staff: Client) -> None:
+def test_shows_each_kind_in_every_language_and_view(staff: Client, settings: Settings) -> None:
+    settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
     assert f'href="{INDEX}"' in staff.get("/admin/authmail/message/").content.decode()
     for kind in SHIPPED:
         response = staff.get(INDEX, {"kind": kind})

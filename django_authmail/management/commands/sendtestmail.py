@@ -21,6 +21,7 @@ from django_authmail.message import AuthMessage
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.languages import LOCALES, choose_locale
 from django_authmail.outcomes import ErrorCode, Failure, Reason, SendResult
+from django_authmail.previews.samples import made_up_links
 from django_authmail.smtp import EmailBackend
 from django_authmail.smtp.carrier import deliver
 from django_authmail.smtp.config import SmtpConfig
@@ -75,6 +76,8 @@ class Command(BaseCommand):
             self.stderr.write(f"{code}: {error}")
             return False
         self._line(_("Mail"), f"{kind} -> {address}")
+        if problem := made_up_links(message):
+            self.stdout.write(self.style.WARNING(f"  {problem}"))
         self._line(_("From"), message.from_email)
         self._line(_("Mailer"), f"{using or conf.deliver_using[0]} ({_path(backend)})")
         started = time.monotonic()
