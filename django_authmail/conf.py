@@ -8,23 +8,18 @@ kept until other settings are in force: to find that a name is not set costs Dja
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast, overload
 
 from django.conf import settings
 
-from django_authmail.exceptions import AuthmailError, InvalidAddress, UnsafeHeader, UnsafeLink
-from django_authmail.guards import envelope_address, link_base, link_path
+from django_authmail import ranges
 from django_authmail.secret import Secret
 
 T = TypeVar("T")
 
 PREFIX = "AUTHMAIL_"
-
-#: The windows that AUTHMAIL_QUOTAS may name, and their lengths.
-QUOTA_WINDOWS = {"minute": timedelta(minutes=1), "day": timedelta(days=1)}
 
 #: Options of an SMTP account, and what they are called where the project has no MAILERS.
 EMAIL_NAMES = {
@@ -87,160 +82,6 @@ class Setting(Generic[T]):
         return self._problem(value) if self._problem is not None else None
 
 
-def _positive(value: timedelta) -> str | None:
-    return None if value > timedelta(0) else "must be longer than zero"
-
-
-def _not_negative(value: timedelta) -> str | None:
-    return None if value >= timedelta(0) else "must not be negative"
-
-
-def _limits(value: list[Any] | tuple[Any, ...]) -> str | None:
-    for pair in value:
-        match pair:
-            case (int(most), timedelta() as window) if most >= 1 and window > timedelta(0):
-                continue
-        return "must hold pairs such as (5, timedelta(minutes=10))"
-    windows = [window for _, window in value]
-    return None if len(set(windows)) == len(windows) else "must name each window once"
-
-
-def _at_least_zero(value: int) -> str | None:
-    return None if value >= 0 else "must be 0 or more"
-
-
-def _at_least_one(value: int) -> str | None:
-    return None if value >= 1 else "must be 1 or more"
-
-
-def _seconds_of_a_year(value: int) -> str | None:
-    return None if 0 <= value <= 31_536_000 else "must be from 0 to 31,536,000, a year in seconds"
-
-
-def _keys(value: list[str] | tuple[str, ...]) -> str | None:
-    if all(isinstance(key, str) and len(key) >= 32 for key in value):
-        return None
-    return "must hold strings of at least 32 characters, newest first"
-
-
-def _addresses(value: list[str] | tuple[str, ...]) -> str | None:
-    for address in value:
-        try:
-            envelope_address(address, "it")
-        except (AttributeError, TypeError, AuthmailError) as error:
-            return f"must hold email addresses: {error}"
-    return None
-
-
-def mailer_names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Return one name or several as a tuple of names."""
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _mailer_names(value: str | list[str] | tuple[str, ...]) -> str | None:
-    names = mailer_names(value)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        return "must be the name of a mailer, or a list of names"
-    return None if len(set(names)) == len(names) else "must name each mailer once"
-
-
-def _quotas(value: dict[Any, Any]) -> str | None:
-    for mailer, windows in value.items():
-        if not isinstance(mailer, str) or not isinstance(windows, dict):
-            return 'must be like {"default": {"day": 500, "minute": 30}}'
-        for window, most in windows.items():
-            if window not in QUOTA_WINDOWS:
-                return f"must have the windows {' and '.join(QUOTA_WINDOWS)}, not {window!r}"
-            if not isinstance(most, int) or isinstance(most, bool) or most < 0:
-                return f"must have whole numbers from 0, not {most!r}"
-    return None
-
-
-def _one_of(*words: str) -> Callable[[str], str | None]:
-    def problem(value: str) -> str | None:
-        return None if value in words else f"must be one of {', '.join(map(repr, words))}"
-
-    return problem
-
-
-def _link_base(value: str) -> str:
-    return link_base(value, PREFIX + "LINK_BASE_URL") if value else ""
-
-
-def _base_url(value: str) -> str | None:
-    try:
-        _link_base(value)
-    except UnsafeLink as error:
-        return str(error).removeprefix(f"{error.field} ")
-    return None
-
-
-def _paths(value: dict[Any, Any]) -> str | None:
-    for kind, path in value.items():
-        if not isinstance(kind, str) or not isinstance(path, str):
-            return "must map names of kinds to paths"
-        try:
-            link_path(path, f"the path of {kind!r}")
-        except UnsafeLink as error:
-            return f"is wrong: {error}"
-    return None
-
-
-def _domain(value: str) -> str | None:
-    try:
-        envelope_address(f"a@{value}", "it") if value else None
-    except (InvalidAddress, UnsafeHeader):
-        return "must be the name of a domain, such as example.com"
-    return None
-
-
-def _dotted_paths(value: list[str] | tuple[str, ...]) -> str | None:
-    if all(isinstance(path, str) and "." in path for path in value):
-        return None
-    return "must hold dotted paths, such as 'shop.notifiers.ParcelNotifier'"
-
-
-_BRAND_KEYS = ("name", "logo", "logo_width", "colour", "footer", "support")
-_LOGO_TYPES = (".gif", ".jpeg", ".jpg", ".png")
-#: It goes along with every mail. A mail of 14 kB arrives in one round trip.
-_MAX_LOGO = 20_000
-
-
-def _brand(value: dict[str, Any]) -> str | None:
-    for key, text in value.items():
-        if key not in _BRAND_KEYS:
-            return f"has no part {key!r}; it has {', '.join(_BRAND_KEYS)}"
-        if key in ("logo", "logo_width"):
-            continue
-        by_locale = isinstance(text, dict) and key in ("name", "footer")
-        if not all(isinstance(one, str) for one in (text.values() if by_locale else [text])):
-            return f"[{key!r}] must be str"
-    if not re.fullmatch("#[0-9A-Fa-f]{6}", value.get("colour", "#000000")):
-        return "['colour'] must be written as #rrggbb"
-    if support := value.get("support", ""):
-        try:
-            if support.startswith("https://"):
-                link_base(support, "support")
-            else:
-                envelope_address(support, "support")
-        except (InvalidAddress, UnsafeHeader, UnsafeLink):
-            return "['support'] must be an email address or begin with https://"
-    width = value.get("logo_width", 120)
-    if not isinstance(width, int) or not 16 <= width <= 480:
-        return "['logo_width'] must be a number of pixels from 16 to 480"
-    return _logo(value["logo"]) if "logo" in value else None
-
-
-def _logo(path: Any) -> str | None:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path).endswith(_LOGO_TYPES):
-        return f"['logo'] must be the path of a file {', '.join(_LOGO_TYPES)}"
-    try:
-        size = os.stat(path).st_size
-    except OSError as error:
-        return f"['logo'] cannot be read: {error.strerror}"
-    return None if size <= _MAX_LOGO else f"['logo'] has {size:,} octets; at most {_MAX_LOGO:,} go"
-
-
 class Conf:
     """Typed access to the settings; use the instance `conf`."""
 
@@ -249,15 +90,15 @@ class Conf:
     #: Serve /docs, /redoc and /openapi.json.
     api_docs = Setting(bool, True)
     #: Most failed authentications of one client address in a minute. 0: no limit.
-    auth_failures_per_minute = Setting(int, 30, problem=_at_least_zero)
+    auth_failures_per_minute = Setting(int, 30, problem=ranges.at_least_zero)
     #: The last line of mails with a code, `@domain #code`, names this domain. Empty: no such line.
-    autofill_domain = Setting(str, "", problem=_domain)
+    autofill_domain = Setting(str, "", problem=ranges.domain)
     #: How mails look as the project's own; see docs/notifiers.md.
-    brand: Setting[dict[str, Any]] = Setting(dict, {}, problem=_brand)
+    brand: Setting[dict[str, Any]] = Setting(dict, {}, problem=ranges.brand)
     #: Failures of connection or login in a row after which a carrier's breaker opens.
-    breaker_failures = Setting(int, 5, problem=_at_least_one)
+    breaker_failures = Setting(int, 5, problem=ranges.at_least_one)
     #: How long an open breaker keeps mail from a carrier before one message tries it.
-    breaker_pause = Setting(timedelta, timedelta(seconds=30), problem=_positive)
+    breaker_pause = Setting(timedelta, timedelta(seconds=30), problem=ranges.positive)
     #: Write mails as .eml files into this folder instead of connecting. For tests.
     capture_dir = Setting((str, os.PathLike), "", read=os.fspath)
     #: Hand queued messages to Celery after commit. Without it, run `manage.py authmail_dispatch`.
@@ -266,58 +107,62 @@ class Conf:
     code_in_subject = Setting(bool, False)
     #: The mailer that queued mail leaves by; or several, each used where those before it cannot.
     deliver_using: Setting[tuple[str, ...]] = Setting(
-        (str, list, tuple), ("default",), problem=_mailer_names, read=mailer_names
+        (str, list, tuple), ("default",), problem=ranges.mailers, read=ranges.mailer_names
     )
     #: Keys for the hashes of addresses, newest first. Empty: derived from SECRET_KEY and fallbacks.
-    hash_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
+    hash_keys: Setting[tuple[str, ...]] = Setting(
+        (list, tuple), (), problem=ranges.keys, read=tuple
+    )
     #: How long a message that may have been taken waits for a person to decide about it.
-    hold = Setting(timedelta, timedelta(hours=72), problem=_positive)
+    hold = Setting(timedelta, timedelta(hours=72), problem=ranges.positive)
     #: Seconds for which a repeat of an API request with an Idempotency-Key is known. 0: never.
-    idempotency_ttl_seconds = Setting(int, 86_400, problem=_seconds_of_a_year)
+    idempotency_ttl_seconds = Setting(int, 86_400, problem=ranges.seconds_of_a_year)
     #: What every link in a mail begins with: https, or http for this machine. Empty: no links.
-    link_base_url = Setting(str, "", read=_link_base, problem=_base_url)
+    link_base_url = Setting(str, "", read=ranges.read_link_base, problem=ranges.base_url)
     #: Paths of links by kind, such as {"magic-link": "/login/{token}"}, in place of the defaults.
-    link_paths: Setting[dict[str, str]] = Setting(dict, {}, problem=_paths)
+    link_paths: Setting[dict[str, str]] = Setting(dict, {}, problem=ranges.paths)
     #: How `django_authmail.logs.Formatter` writes lines.
-    log_format = Setting(str, "text", problem=_one_of("text", "json"))
+    log_format = Setting(str, "text", problem=ranges.one_of("text", "json"))
     #: Log `to_hash` as bare SHA-256, as S0 did. Addresses can be guessed from it.
     log_plain_hash = Setting(bool, False)
     #: Hand-overs in the background before a message fails.
-    max_attempts = Setting(int, 8, problem=_at_least_one)
+    max_attempts = Setting(int, 8, problem=ranges.at_least_one)
     #: Most recipients for each mailer and window, as {"primary": {"day": 2000, "minute": 30}}; 0:
     #: no limit. Without an entry, what the mailer's preset knows.
-    quotas: Setting[dict[str, dict[str, int]]] = Setting(dict, {}, problem=_quotas)
+    quotas: Setting[dict[str, dict[str, int]]] = Setting(dict, {}, problem=ranges.quotas)
     #: Serve /metrics.
     metrics_enabled = Setting(bool, False)
     #: Ask for an API key at /metrics.
     metrics_require_auth = Setting(bool, False)
     #: Dotted paths of the project's own notifiers, besides those in an app's `authmail` module.
     notifiers: Setting[tuple[str, ...]] = Setting(
-        (list, tuple), (), problem=_dotted_paths, read=tuple
+        (list, tuple), (), problem=ranges.dotted_paths, read=tuple
     )
     #: Send every mail to these addresses instead of its own. For staging.
     override_recipients: Setting[tuple[str, ...]] = Setting(
-        (list, tuple), (), problem=_addresses, read=tuple
+        (list, tuple), (), problem=ranges.addresses, read=tuple
     )
     #: Most requests of one API key to POST /send* in a minute. 0: no limit.
-    rate_limit_per_minute = Setting(int, 60, problem=_at_least_zero)
+    rate_limit_per_minute = Setting(int, 60, problem=ranges.at_least_zero)
     #: Least time between two mails of one kind to one mailbox. Zero: none.
-    recipient_gap = Setting(timedelta, timedelta(0), problem=_not_negative)
+    recipient_gap = Setting(timedelta, timedelta(0), problem=ranges.not_negative)
     #: Most mails of one kind to one mailbox, as pairs of a number and a window. Empty: no limit.
     recipient_limits: Setting[tuple[tuple[int, timedelta], ...]] = Setting(
         (list, tuple),
         ((5, timedelta(minutes=10)), (20, timedelta(days=1))),
-        problem=_limits,
+        problem=ranges.limits,
         read=tuple,
     )
     #: How long attempts are kept after they were made. Zero: for ever, as are the next two.
-    retain_attempts = Setting(timedelta, timedelta(days=30), problem=_not_negative)
+    retain_attempts = Setting(timedelta, timedelta(days=30), problem=ranges.not_negative)
     #: How long messages are kept after they became final.
-    retain_messages = Setting(timedelta, timedelta(days=90), problem=_not_negative)
+    retain_messages = Setting(timedelta, timedelta(days=90), problem=ranges.not_negative)
     #: Keys that seal bodies at rest, newest first. Empty: derived from SECRET_KEY and fallbacks.
-    sealing_keys: Setting[tuple[str, ...]] = Setting((list, tuple), (), problem=_keys, read=tuple)
+    sealing_keys: Setting[tuple[str, ...]] = Setting(
+        (list, tuple), (), problem=ranges.keys, read=tuple
+    )
     #: Longest time that one hand-over may take in the background.
-    send_deadline = Setting(timedelta, timedelta(seconds=45), problem=_positive)
+    send_deadline = Setting(timedelta, timedelta(seconds=45), problem=ranges.positive)
     #: Log in to a server without TLS. Passwords then cross the network readable.
     smtp_allow_cleartext_auth = Setting(bool, False)
     #: PEM file of the authority that signed the mail server's certificate. Empty: the system's.
@@ -329,12 +174,12 @@ class Conf:
     #: Keep the whole address of each recipient, and show it in the admin.
     store_addresses = Setting(bool, False)
     #: How long nothing is sent to an address that a server called dead. Zero: it is tried again.
-    suppress_for = Setting(timedelta, timedelta(days=30), problem=_not_negative)
+    suppress_for = Setting(timedelta, timedelta(days=30), problem=ranges.not_negative)
     #: Longest time that one hand-over may take while an API caller waits.
-    sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=_positive)
+    sync_deadline = Setting(timedelta, timedelta(seconds=8), problem=ranges.positive)
     #: Proxies of your own between the internet and this server, each of which adds to
     #: X-Forwarded-For. 0: that header is the client's word, and is ignored.
-    trusted_proxies = Setting(int, 0, problem=_at_least_zero)
+    trusted_proxies = Setting(int, 0, problem=ranges.at_least_zero)
     #: Let webhooks go to loopback and private addresses. For tests.
     webhook_allow_loopback = Setting(bool, False)
 

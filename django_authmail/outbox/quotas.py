@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django_authmail import mailers
-from django_authmail.conf import QUOTA_WINDOWS, conf
+from django_authmail.conf import conf
 from django_authmail.exceptions import MailerUnusable
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
+from django_authmail.ranges import QUOTA_WINDOWS
 from django_authmail.smtp.presets import preset
 
 logger = logging.getLogger(__name__)
