@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +21,10 @@ from tests.settings import BASE_DIR
 
 _FILE = re.compile(r"^```[\w+]+ title=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILES = dict(_FILE.findall((BASE_DIR / "docs" / "notifiers.md").read_text()))
+KOREAN = {
+    "Your parcel is on its way": "택배가 출발했습니다",
+    "Nobody from Hanbit will ever ask you for this code.": "한빛상점은 코드를 묻지 않습니다.",
+}
 VALUES = {"user_name": "홍길동", "carrier": "CJ", "number": "1234-5678"}
 
 
@@ -45,6 +51,27 @@ def shop(project: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
     sys.modules.pop("shop", None)
 
 
+def python(project: Path, *arguments: str, cwd: Path | None = None) -> Any:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd or project,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(project), str(BASE_DIR)]),
+            "DJANGO_SETTINGS_MODULE": "shop_settings",
+            "PYTHONIOENCODING": "utf-8",
+        },
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def django(project: Path, *arguments: str, cwd: Path | None = None) -> Any:
+    """Run a command of the project, as `python manage.py` does."""
+    return python(project, "-m", "django", *arguments, cwd=cwd)
+
+
 def test_the_kind_of_the_page_works(shop: Path, settings: Settings) -> None:
     settings.AUTHMAIL_NOTIFIERS = ["shop.authmail.ParcelNotifier"]
     assert "parcel" in registry.kinds()
@@ -69,10 +96,40 @@ def test_the_kind_of_the_page_works(shop: Path, settings: Settings) -> None:
 
 
 def test_one_block_of_ours_is_replaced(shop: Path) -> None:
-    html = OTPNotifier().build("hong@example.org", "", "482901", locale="en").html_body
-    assert "Nobody from Hanbit will ever ask you for this code." in html
-    assert "If you did not ask for this code" not in html
-    assert ">482901</span>" in html
+    message = OTPNotifier().build("hong@example.org", "", "482901", locale="en")
+    for part in (message.text_body, message.html_body):
+        assert "Nobody from Hanbit will ever ask you for this code." in part
+        assert "If you did not ask for this code" not in part
+    assert ">482901</span>" in message.html_body
+
+
+@pytest.mark.skipif(shutil.which("msgfmt") is None, reason="gettext is not installed")
+def test_translated_as_the_page_says_the_checker_finds_nothing(project: Path) -> None:
+    (project / "shop_settings.py").write_text(
+        "from tests.settings import *\n"
+        "INSTALLED_APPS = [*INSTALLED_APPS, 'shop']\n"
+        f"TEMPLATES[0]['DIRS'] = [{str(project / 'templates')!r}]\n"
+        f"LOCALE_PATHS = [{str(project / 'locale')!r}]\n"
+    )
+    shown = ("authmail_preview", "--kind=otp", "--kind=parcel", "--out=out", "--fail-level=warning")
+    before = django(project, *shown)
+    assert before.stderr == "CommandError: errors: 4, warnings: 0\n"
+    assert before.stdout.count("error missing_translation: ") == 4
+    for folder in (project, project / "shop"):
+        (folder / "locale").mkdir()
+    for folder in (project / "shop", project):
+        django(project, "makemessages", "-l", "ko", cwd=folder)
+        catalogue = folder / "locale" / "ko" / "LC_MESSAGES" / "django.po"
+        text = catalogue.read_text()
+        for english, korean in KOREAN.items():
+            text = text.replace(
+                f'msgid "{english}"\nmsgstr ""', f'msgid "{english}"\nmsgstr "{korean}"'
+            )
+        catalogue.write_text(text)
+        django(project, "compilemessages", cwd=folder)
+    after = django(project, *shown)
+    assert after.stderr == ""
+    assert after.stdout.endswith("errors: 0, warnings: 0\n")
 
 
 def test_the_module_authmail_of_an_app_is_found_when_django_starts(project: Path) -> None:
@@ -85,18 +142,7 @@ def test_the_module_authmail_of_an_app_is_found_when_django_starts(project: Path
         "message = registry.get('parcel')().build('a@example.org', '', 'CJ', '1', locale='ko')\n"
         "print(message.text_body.splitlines()[0])\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(project), str(BASE_DIR)]),
-            "DJANGO_SETTINGS_MODULE": "shop_settings",
-            "PYTHONIOENCODING": "utf-8",
-        },
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+    ran = python(project, "-c", program)
     assert (ran.stdout, ran.stderr) == ("안녕하세요,\n", "")
 
 
