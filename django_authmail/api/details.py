@@ -10,7 +10,8 @@ from django.utils import translation
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 
 from django_authmail.api import fields
-from django_authmail.api.problems import CONTENT_TYPE, KINDS, Kind
+from django_authmail.api.codes import KINDS, Kind
+from django_authmail.api.problems import CONTENT_TYPE
 
 _EXAMPLE_ID = "5d0f0c6e-6a57-4a55-9d5f-0c8a3f0f7a11"
 

@@ -23,7 +23,8 @@ from rest_framework.request import Request
 from django_authmail import hints
 from django_authmail.api import problems, schema
 from django_authmail.api.base import AuthmailView
-from django_authmail.api.problems import Kind, Problem
+from django_authmail.api.codes import KINDS, Kind
+from django_authmail.api.problems import Problem
 from django_authmail.conf import conf
 from django_authmail.outcomes import Reason
 
@@ -158,7 +159,7 @@ class ErrorsView(_DocsView):
         with translation.override(language):
             codes = (
                 (code, code, kind.status, kind.title, _marked(kind.hint), self._again(kind))
-                for code, kind in problems.KINDS.items()
+                for code, kind in KINDS.items()
             )
             reasons = ((f"reason-{reason}", reason, hints.hint(reason)) for reason in Reason)
             body = format_html(

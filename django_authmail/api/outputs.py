@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import ISO_8601, serializers
 
 from django_authmail import hints
-from django_authmail.api.problems import KINDS, Problem
+from django_authmail.api.codes import KINDS
+from django_authmail.api.problems import Problem
 from django_authmail.api.readiness import Finding
 from django_authmail.message import AuthMessage, Priority
 from django_authmail.models import Attempt, Message, Recipient, State

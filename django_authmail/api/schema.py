@@ -25,7 +25,8 @@ from rest_framework.serializers import Serializer
 
 import django_authmail
 from django_authmail.api import details, fields, headers, inputs, outputs
-from django_authmail.api.problems import CONTENT_TYPE, KINDS
+from django_authmail.api.codes import KINDS
+from django_authmail.api.problems import CONTENT_TYPE
 from django_authmail.notifiers.samples import SAMPLE_CODE, SAMPLE_TOKEN
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -69,7 +69,7 @@ def _key(operation: dict[str, Any]) -> str:
 def _codes() -> Iterator[str]:
     from django.utils import translation
 
-    from django_authmail.api.problems import KINDS
+    from django_authmail.api.codes import KINDS
 
     yield "| status | code | what it says | again later? | what to do |"
     yield "|---|---|---|---|---|"

@@ -6,7 +6,8 @@ import json
 
 from drf_spectacular.validation import validate_schema
 
-from django_authmail.api.problems import CONTENT_TYPE, KINDS
+from django_authmail.api.codes import KINDS
+from django_authmail.api.problems import CONTENT_TYPE
 from tests.api import description
 from tests.api.description import COMMAND, PAGE, SCHEMA
 

@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from django_authmail import keys
 from django_authmail.api import schema
-from django_authmail.api.problems import KINDS
+from django_authmail.api.codes import KINDS
 from tests.api.conftest import problem
 
 SENT = [

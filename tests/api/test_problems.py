@@ -12,7 +12,7 @@ from django.utils import translation
 from pytest_django.fixtures import Settings
 
 from django_authmail import hints
-from django_authmail.api.problems import KINDS
+from django_authmail.api.codes import KINDS
 from django_authmail.models import Message
 from django_authmail.outcomes import ErrorCode, Reason
 from tests.api.conftest import CODE, TO, Api, problem
