@@ -11,6 +11,9 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from django_authmail.previews import previews
+from django_authmail.previews.gallery import write
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -39,3 +42,18 @@ def test_frames_show_the_mail_in_light_and_dark(
     assert grounds["desktop"] == grounds["phone"] == "rgb(242, 244, 247)"
     assert grounds["dark"] == "rgb(20, 22, 26)"
     assert grounds["text"] == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", [1100, 1280, 1366, 1400, 1920])
+def test_the_ways_to_see_a_mail_stand_side_by_side(page: Page, tmp_path: Path, width: int) -> None:
+    list(write(tmp_path, previews(["otp"])))
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto((tmp_path / "index.html").as_uri())
+    tops = (
+        page.locator("article")
+        .first.locator(".am-frame")
+        .evaluate_all("frames => frames.map(frame => frame.getBoundingClientRect().top)")
+    )
+    page.screenshot(path=tmp_path / f"index-{width}.png")
+    assert len(tops) == 4
+    assert set(tops) == {tops[0]}
