@@ -28,6 +28,15 @@ OUTBOX = "django_authmail.backends.OutboxBackend"
 _DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 _LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 
+#: Paths that a project may have meant by one that is not there.
+BACKENDS = (
+    OUR_SMTP,
+    OUTBOX,
+    _DJANGO_SMTP,
+    _LOCMEM,
+    *(f"{module.__name__}.EmailBackend" for module in (console, dummy, filebased)),
+)
+
 # A carrier sends what `message()` returns, byte by byte. These and their subclasses do; a backend
 # that reads subject and body instead (an HTTP API's) would send an empty mail.
 _CARRYING = (
@@ -189,6 +198,11 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], alias: str | No
 def where(alias: str | None) -> str:
     """Return where a mailer's options are, for the person who has to mend them."""
     return f"MAILERS[{alias!r}]" if alias else "EMAIL_*"
+
+
+def backend_place(using: str) -> str:
+    """Return where the class of a mailer is named, for the person who has to mend it."""
+    return "EMAIL_BACKEND" if conf.mailers is None else f'{where(using)}["BACKEND"]'
 
 
 def mime_part(octets: bytes) -> Any:

@@ -565,6 +565,34 @@ def test_e008_looks_at_each_carrier_of_a_list(settings: Settings) -> None:
     expect("E008", "There is no mailer 'backup'; MAILERS has 'default'.", CARRIER_HINT)
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        (
+            "django_authmail.backends.OutboxBackends",
+            "; did you mean 'django_authmail.backends.OutboxBackend'?",
+        ),
+        (
+            "django_authmail.smtp.EmailBackent",
+            "; did you mean 'django_authmail.smtp.EmailBackend'?",
+        ),
+        ("shop.mail.Backend", "."),
+    ],
+)
+def test_e008_a_backend_that_does_not_exist(mailer: Mailer, path: str, meant: str) -> None:
+    mailer(path)
+    hint = found()["E008"].hint
+    assert hint == f"Name a class that is there in MAILERS['default'][\"BACKEND\"]{meant}"
+
+
+def test_e008_a_backend_of_a_project_without_mailers(settings: Settings) -> None:
+    del settings.MAILERS
+    settings.EMAIL_BACKEND = f"{OUTBOX}s"
+    assert found()["E008"].hint == (
+        f"Name a class that is there in EMAIL_BACKEND; did you mean {OUTBOX!r}?"
+    )
+
+
 def test_e008_a_carrier_that_reads_fields_instead_of_bytes(mailer: Mailer) -> None:
     mailer("django.core.mail.backends.base.BaseEmailBackend")
     expect(

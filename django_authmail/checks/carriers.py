@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from django.core import checks
@@ -12,6 +13,7 @@ from django.utils.module_loading import import_string
 from django_authmail import mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning, unknown_option
 from django_authmail.conf import Conf, conf
+from django_authmail.exceptions import MailerUnusable
 
 
 def check_carriers(app_configs: Apps = None, **kwargs: Any) -> Found:
@@ -21,7 +23,8 @@ def check_carriers(app_configs: Apps = None, **kwargs: Any) -> Found:
         if (problem := mailers.carrier_problem(name)) is not None:
             # It may end in a question: "did you mean …?"
             end = "" if problem.endswith("?") else "."
-            found.append(new_error("E008", f"{where}{problem}{end}", hint))
+            cure = _cure_of_a_missing_class(name) or hint
+            found.append(new_error("E008", f"{where}{problem}{end}", cure))
     return found
 
 
@@ -66,6 +69,21 @@ def _named_carriers() -> Iterator[tuple[str, str, str]]:
         for name in named if isinstance(named, list | tuple) else (named,):
             if isinstance(name, str):  # E015 says so
                 yield f"{where}: ", name, f"It names what queued mail leaves by; {has_one}"
+
+
+def _cure_of_a_missing_class(name: str) -> str:
+    """Say where the mailer's class is named, if there is none; empty if that is not the problem."""
+    try:
+        path = mailers.options(name).backend
+    except MailerUnusable:
+        return ""
+    try:
+        import_string(path)
+    except ImportError:
+        near = get_close_matches(path, mailers.BACKENDS, n=1, cutoff=0.85)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        return f"Name a class that is there in {mailers.backend_place(name)}{meant}"
+    return ""
 
 
 def _queue(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMessage]:

@@ -6,6 +6,7 @@ Django's own class is subclassed for the resolution of options on every version 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -43,6 +44,8 @@ _OWN_FIELDS = frozenset(
 )
 _OWN_OPTIONS = _OWN_FIELDS | {"oauth", "preset"}
 _OPTIONS = _DJANGO_OPTIONS | _OWN_OPTIONS
+# Those of one word (host, headers) are words of the sentence too.
+_OPTION_IN_TEXT = re.compile(rf"\b(?:{'|'.join(sorted(n for n in _OPTIONS if '_' in n))})\b")
 # Names that Django has for what the SMTP core calls otherwise.
 _CORE_NAMES: dict[str, str] = {
     "username": "user",
@@ -212,7 +215,8 @@ class EmailBackend(DjangoEmailBackend):
                 **own,
             )
         except (ImproperlyConfigured, TypeError, ValueError) as error:
-            raise MailerUnusable(f"{mailers.where(self.alias)}: {error}") from None
+            problem = _as_written(str(error), self.alias)
+            raise MailerUnusable(f"{mailers.where(self.alias)}: {problem}") from None
 
     @staticmethod
     def unknown_options(options: Iterable[str]) -> dict[str, str]:
@@ -229,6 +233,15 @@ class EmailBackend(DjangoEmailBackend):
             name: EMAIL_NAMES.get(name) or "".join(get_close_matches(name, _OWN_OPTIONS, n=1))
             for name in sorted(conf.smtp_options.keys() - _OWN_OPTIONS)
         }
+
+
+def _as_written(problem: str, alias: str | None) -> str:
+    """Return a problem of options, in the names that a project without MAILERS has for them."""
+    if alias is not None:
+        return problem
+    return _OPTION_IN_TEXT.sub(
+        lambda found: EMAIL_NAMES.get(found[0]) or f'AUTHMAIL_SMTP_OPTIONS["{found[0]}"]', problem
+    )
 
 
 def _with_setting(given: dict[str, Any]) -> dict[str, Any]:

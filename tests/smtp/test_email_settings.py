@@ -87,6 +87,7 @@ def answers() -> dict[str, dict[str, Any]]:
         "typo": {"AUTHMAIL_SMTP_OPTIONS": {"pol_size": 1}},
         "misplaced": {"AUTHMAIL_SMTP_OPTIONS": {"host": "mail.example.com"}},
         "no preset": {"AUTHMAIL_SMTP_OPTIONS": {"preset": "gmial"}},
+        "cleartext": GMAIL,
     }
     return dict(zip(cases, run(*cases.values()), strict=True))
 
@@ -115,6 +116,14 @@ def test_a_preset_brings_its_user_and_headers(answers: dict[str, Any]) -> None:
     assert (config["user"], config["password"], config["timeout"]) == ("apikey", "key", 3.0)
     assert config["headers"][0][0] == "X-SMTPAPI"
     assert answers["preset with a user"]["checks"] == []
+
+
+def test_an_error_speaks_of_the_settings_that_there_are(answers: dict[str, Any]) -> None:
+    assert answers["cleartext"]["error"] == (
+        "EMAIL_*: SMTP: the password for localhost would cross the network readable; set "
+        "EMAIL_USE_TLS (not opportunistic) or EMAIL_USE_SSL, or "
+        'AUTHMAIL_SMTP_OPTIONS["allow_cleartext_auth"] if the network is your own'
+    )
 
 
 def test_every_option_has_its_place(answers: dict[str, Any]) -> None:
