@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -64,6 +65,8 @@ class Drain:
         self._ends: SimpleQueue[queue.End | None] = SimpleQueue()
         self._under_way = 0
         self._renew_at = 0.0
+        #: How many messages were left in which state, by the reason that the row has for it.
+        self.left: Counter[tuple[str, str]] = Counter()
 
     def run(self, stop: threading.Event, *, until_empty: bool = False) -> int:
         """Send until `stop` is set, or with `until_empty` until nothing is due.
@@ -143,7 +146,7 @@ class Drain:
         if not ends:
             return
         try:
-            queue.settle_many(ends)
+            rows = queue.settle_many(ends)
         except DatabaseError as error:
             # Their leases are over, or as good as: they are in doubt now, as those of a worker
             # that died.
@@ -151,6 +154,8 @@ class Drain:
                 logger.error(
                     "email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
                 )
+        else:
+            self.left.update((str(row.state), str(row.reason)) for row in rows)
 
     @working()
     def _work(self) -> None:

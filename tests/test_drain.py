@@ -3,19 +3,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.backends.signals import connection_created
+from pytest_django.fixtures import Settings
 
 from django_authmail import drain, outbox
 from django_authmail.drain import Drain
 from django_authmail.message import Priority
 from django_authmail.models import Message
 from django_authmail.models import Priority as Lane
-from django_authmail.outbox import queue, settlement
+from django_authmail.outbox import carriers, queue, settlement
 from tests import smtp_server as servers
 from tests.outbox.factories import auth_message
 
@@ -104,6 +106,48 @@ def test_serves_one_lane(smtp_server: servers.SmtpServer) -> None:
 def test_the_command_wants_a_connection() -> None:
     with pytest.raises(CommandError, match="must be 1 or more"):
         call_command("authmail_dispatch", "--once", "--connections=0")
+
+
+def once() -> list[str]:
+    out = StringIO()
+    call_command("authmail_dispatch", "--once", stdout=out)
+    return out.getvalue().splitlines()
+
+
+def test_once_says_what_became_of_them(smtp_server: servers.SmtpServer) -> None:
+    assert once() == ["Nothing was due."]
+    outbox.submit(auth_message(to=("one@example.com",)))
+    assert once() == ["1 mail handled: 1 accepted."]
+    smtp_server.refuse["bad@example.com"] = "550 5.1.1 nobody here"
+    smtp_server.refuse["late@example.com"] = "450 4.7.1 greylisted"
+    for name in ("bad", "late", "good", "fine"):
+        outbox.submit(auth_message(to=(f"{name}@example.com",)))
+    assert once() == [
+        "4 mails handled: 2 accepted, 1 failed (bad_recipient), 1 queued again (greylisted)."
+    ]
+
+
+def test_once_says_that_the_login_was_refused(
+    smtp_server: servers.SmtpServer, settings: Settings
+) -> None:
+    settings.MAILERS = {
+        "default": {
+            "BACKEND": "django_authmail.smtp.EmailBackend",
+            "OPTIONS": smtp_server.options | {"password": "another"},
+        }
+    }
+    outbox.submit(auth_message())
+    assert once() == ["1 mail handled: 1 queued again (auth_failed)."]
+
+
+def test_once_says_that_sending_is_paused(smtp_server: servers.SmtpServer) -> None:
+    carriers.pause("default")
+    outbox.submit(auth_message())
+    paused = "Paused: default. Resume by: manage.py authmail_resume default"
+    assert once() == ["1 mail handled: 1 queued again (paused).", paused]
+    assert once() == ["Nothing was due.", paused]
+    carriers.pause()
+    assert once()[1:] == ["Paused: every mailer. Resume by: manage.py authmail_resume"]
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_what_is_still_to_be_sent_to_it_is_not(smtp_server: SmtpServer) -> None:
     submit()
     shared = submit(KIM, HONG)
     said = run("authmail_erase", HONG)
-    assert "still to be sent and ended: 2\n" in said
+    assert "Of the mails in both lines, ended before they were sent to it: 2\n" in said
     assert dispatch_due() == 1
     assert [received.recipients for received in smtp_server.mails] == [[KIM]]
     shared.refresh_from_db()
@@ -90,7 +90,9 @@ def test_what_is_still_to_be_sent_to_it_is_not(smtp_server: SmtpServer) -> None:
 def test_what_is_being_handed_over_is_left_and_said() -> None:
     row = submit()
     assert queue.claim(row.id) is not None
-    with pytest.raises(CommandError, match="1 mails are being handed over .* again in a minute"):
+    with pytest.raises(
+        CommandError, match="1 mail is being handed over .* was left. Run this again in a minute"
+    ):
         run("authmail_erase", HONG)
     assert Message.objects.filter(id=row.id).exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -12,7 +13,8 @@ from django.db import DatabaseError
 
 from django_authmail.drain import Drain
 from django_authmail.management.tables import explained_when_missing
-from django_authmail.models import Priority
+from django_authmail.models import Priority, State
+from django_authmail.outbox import carriers
 
 #: As many as an account's pool keeps by default.
 CONNECTIONS = 4
@@ -45,7 +47,10 @@ class Command(BaseCommand):
             with explained_when_missing():
                 drain = Drain(options["connections"], priority=priority)
                 total = drain.run(stop, until_empty=True)
-            self.stdout.write(f"{total} messages handled")
+                paused = _paused()
+            self.stdout.write(_what_became(total, drain.left))
+            if paused:
+                self.stdout.write(paused)
             return
         for name in (signal.SIGTERM, signal.SIGINT):
             # The messages in hand are finished; nothing more is claimed.
@@ -61,6 +66,29 @@ class Command(BaseCommand):
                 raise error
         except DatabaseError as again:
             self.stderr.write(f"The database does not answer: {again}".strip())
+
+
+def _what_became(total: int, left: Counter[tuple[str, str]]) -> str:
+    if not total:
+        return "Nothing was due."
+    ends = [
+        f"{count} {'queued again' if state == State.QUEUED else state}"
+        f"{f' ({reason})' if reason else ''}"
+        for (state, reason), count in sorted(left.items())
+    ]
+    if lost := total - left.total():
+        ends.append(f"{lost} not recorded, see the log")
+    return f"{total} {'mail' if total == 1 else 'mails'} handled: {', '.join(ends)}."
+
+
+def _paused() -> str:
+    """Say which mailers are paused; empty where none is."""
+    statuses = carriers.statuses()
+    if any(status.all_paused for status in statuses):
+        return "Paused: every mailer. Resume by: manage.py authmail_resume"
+    names = [status.name for status in statuses if status.paused_at is not None]
+    commands = " and ".join(f"manage.py authmail_resume {name}" for name in names)
+    return f"Paused: {', '.join(names)}. Resume by: {commands}" if names else ""
 
 
 def _at_least_one(text: str) -> int:

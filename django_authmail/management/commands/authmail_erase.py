@@ -34,11 +34,14 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         self.stdout.write(f"Mails to this address alone, deleted: {erased.messages}")
         self.stdout.write(f"Mails to others too, without it now: {erased.shared}")
-        self.stdout.write(f"Of these, still to be sent and ended: {erased.ended}")
+        self.stdout.write(
+            f"Of the mails in both lines, ended before they were sent to it: {erased.ended}"
+        )
         self.stdout.write(f"Suppressions deleted: {erased.suppressions}")
         self.stdout.write(f"Counters deleted: {erased.counters}")
         if erased.busy:
+            are, were = ("mail is", "was") if erased.busy == 1 else ("mails are", "were")
             raise CommandError(
-                f"{erased.busy} mails are being handed over at this moment and were left. "
+                f"{erased.busy} {are} being handed over at this moment and {were} left. "
                 "Run this again in a minute."
             )
