@@ -565,6 +565,20 @@ def test_check_names_what_the_operator_has_to_write(tmp_path: Path) -> None:
     assert "EMAIL_HOST" not in result.stderr
 
 
+def test_the_description_of_the_api_is_no_warning_in_a_project_that_makes_its_own(
+    tmp_path: Path,
+) -> None:
+    result = run(
+        tmp_path,
+        *("manage.py", "check", "--deploy"),
+        SMTP_HOST="127.0.0.1",
+        SMTP_FROM="a@example.com",
+    )
+
+    assert "(security.W012)" in result.stderr
+    assert "drf_spectacular" not in result.stderr
+
+
 def test_checks_speak_of_the_environment(tmp_path: Path) -> None:
     """Nobody who runs the service can write a setting."""
     result = run(
