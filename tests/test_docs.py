@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 
 from tests.settings import BASE_DIR
 
@@ -45,6 +47,29 @@ def test_the_integration_that_is_documented_is_the_one_that_is_tested() -> None:
         "^ACCOUNT_ADAPTER = .*$", (BASE_DIR / "docs" / "integrations.md").read_text(), re.MULTILINE
     )
     assert line in (BASE_DIR / "tests" / "contrib" / "allauth_settings.py").read_text()
+
+
+def test_the_glossary_has_the_korean_words_of_the_admin() -> None:
+    rows = re.findall(
+        r"^\| ([a-z ]+) \| (.+?) \|", (BASE_DIR / "docs" / "glossary.md").read_text(), re.MULTILINE
+    )
+    with translation.override("ko"):
+        words = {word: (korean, gettext(word)) for word, korean in rows}
+        page = gettext("carriers")
+    assert page in words["carrier"][0]
+    translated = {word: pair for word, pair in words.items() if pair[1] != word}
+    assert set(translated) >= {
+        "message",
+        "kind",
+        "recipient",
+        "owner",
+        "mailer",
+        "carrier",
+        "attempt",
+        "outcome",
+        "held",
+    }
+    assert [word for word, (ours, admin) in translated.items() if admin not in ours] == []
 
 
 def test_every_file_that_a_page_points_at_is_there() -> None:
