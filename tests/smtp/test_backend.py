@@ -287,7 +287,7 @@ def test_an_error_names_the_server_and_the_step(options: dict[str, Any], says: s
             listener.close()
         given = {"host": "127.0.0.1", "port": port, "timeout": 0.3, **options}
         with pytest.raises(DeliveryFailed, match=says):
-            EmailBackend(**given).send_messages([message()])
+            EmailBackend(alias="default", **given).send_messages([message()])
 
 
 def test_a_refused_login_names_the_server_and_the_step(smtp_server: servers.SmtpServer) -> None:
