@@ -118,7 +118,7 @@ def test_no_query_reads_messages_that_are_long_over(old_messages: None) -> None:
 
     def submit() -> None:
         message = auth_message(supersedes=True)
-        submitted.append(queue.submit(message, owner=f"key:{owner.pk}"))
+        submitted.append(queue.submit(message, owner=f"key:{owner.holder}"))
 
     submit()
     assert_no_full_scan(plans_of(submit))
