@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from django.core import mail
 from django.core.cache import cache
+from django.utils import translation
 from hypothesis import settings as settings_profile
 from pytest_django.fixtures import Settings
 
@@ -70,6 +71,13 @@ def _memory_is_forgotten() -> None:
     keyring.forget()
     counts.forget()
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _language_returns() -> Iterator[None]:
+    """Forget the language that a request's middleware has left in this thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

@@ -206,7 +206,10 @@ class RecipientAnswer(serializers.ModelSerializer[Recipient]):
 
 
 class AttemptAnswer(serializers.ModelSerializer[Attempt]):
+    # Not the columns' own: how large they can be depends on the database.
+    number = serializers.IntegerField(min_value=1)
     started_at = _Time()
+    duration_ms = serializers.IntegerField(min_value=0)
     error_code = _Word()
     reason = _Word()
     smtp_code = serializers.IntegerField(source="reply_code", allow_null=True)

@@ -21,6 +21,7 @@ from django_authmail import keyring
 from django_authmail.api import counts
 from django_authmail.models import Counter
 from example_project.certificates import ServerCertificate
+from example_project.environment import NAMES
 from tests import smtp_server as servers
 from tests.api import web
 from tests.api.conftest import OTP, Api, MakeKey, problem
@@ -196,7 +197,8 @@ def test_exactly_as_many_get_through_two_processes_at_once(
 
 def _key_with_time(service: web.Service) -> str:
     """Make a key of the service, one whose minute does not end during the test."""
-    environment = os.environ | {
+    kept = {name: value for name, value in os.environ.items() if name not in NAMES}
+    environment = kept | {
         "DJANGO_SETTINGS_MODULE": "example_project.settings",
         "ENV_FILE": "",
         "DATA_DIR": str(service.folder),
