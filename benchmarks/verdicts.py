@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,11 @@ class Verdict:
     @property
     def relation(self) -> str:
         return "<=" if self.at_most else ">="
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the nearest rank: no value between two that were measured."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
 def as_table(verdicts: Sequence[Verdict]) -> str:

@@ -99,12 +99,9 @@ class Drain:
                     claimed = self._claim()
                 except DatabaseError as error:
                     pause = TROUBLE_PAUSE
-                    if self._under_way:
-                        pass  # what is in hand is settled, and then it is asked again
-                    elif self._on_trouble is None:
-                        trouble = error
-                    else:
-                        self._on_trouble(error)
+                    # What is in hand is settled first, and then it is asked again.
+                    if not self._under_way:
+                        trouble = self._told(error)
             total += claimed
             if self._under_way:
                 self._settle()
@@ -114,6 +111,13 @@ class Drain:
                 return total
             else:
                 stop.wait(pause)
+
+    def _told(self, error: DatabaseError) -> DatabaseError | None:
+        """Tell of a database that fails; return the error where there is nobody to tell."""
+        if self._on_trouble is None:
+            return error
+        self._on_trouble(error)
+        return None
 
     def _claim(self) -> int:
         free = self._width - self._under_way

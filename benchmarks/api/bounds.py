@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.verdicts import Verdict
+from benchmarks.verdicts import Verdict, percentile
 
 #: Round trip time to the mail server, in ms.
 RTT = 20.0
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest rank: no value between two that were measured."""
-    return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
 def verdicts(

@@ -14,7 +14,7 @@ import django
 
 import django_authmail
 from benchmarks import verdicts
-from benchmarks.api.bounds import RTT, percentile
+from benchmarks.api.bounds import RTT
 from benchmarks.bars import Bar, svg
 from benchmarks.tables import table
 
@@ -58,7 +58,7 @@ def as_text(run: Run) -> str:
                     (
                         title,
                         f"{statistics.median(run.waits[name]):.1f}",
-                        f"{percentile(run.waits[name], 0.95):.1f}",
+                        f"{verdicts.percentile(run.waits[name], 0.95):.1f}",
                         f"{max(run.waits[name]):.1f}",
                         f"{base / statistics.median(run.waits[name]):.1f}x",
                     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.verdicts import Verdict
+from benchmarks.verdicts import Verdict, percentile
 
 
 @dataclass(slots=True)
@@ -31,11 +30,6 @@ class Drained:
 
 #: Of submit, claim and settle: ms for each mail.
 Costs = Mapping[str, Sequence[float]]
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest rank: no value between two that were measured."""
-    return sorted(values)[math.ceil(share * len(values)) - 1]
 
 
 def verdicts(

@@ -15,7 +15,7 @@ import django
 import django_authmail
 from benchmarks import verdicts
 from benchmarks.bars import Bar, svg
-from benchmarks.outbox.bounds import Costs, Drained, percentile
+from benchmarks.outbox.bounds import Costs, Drained
 from benchmarks.tables import table
 
 TITLES = {
@@ -82,7 +82,7 @@ def as_text(run: Run) -> str:
                     (
                         str(len(run.waits)),
                         f"{statistics.median(run.waits):.0f}",
-                        f"{percentile(run.waits, 0.95):.0f}",
+                        f"{verdicts.percentile(run.waits, 0.95):.0f}",
                         f"{max(run.waits):.0f}",
                     )
                 ],
