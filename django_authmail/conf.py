@@ -180,8 +180,31 @@ class Conf:
     #: Proxies of your own between the internet and this server, each of which adds to
     #: X-Forwarded-For. 0: that header is the client's word, and is ignored.
     trusted_proxies = Setting(int, 0, problem=ranges.at_least_zero)
+    #: Hosts that webhooks may reach by http, on any port, at any address: services of one's own.
+    webhook_allow_hosts: Setting[tuple[str, ...]] = Setting(
+        (list, tuple), (), problem=ranges.hosts, read=ranges.read_hosts
+    )
+    #: Let webhooks go to every host by http. What they say crosses the network readable.
+    webhook_allow_http = Setting(bool, False)
     #: Let webhooks go to loopback and private addresses. For tests.
     webhook_allow_loopback = Setting(bool, False)
+    #: Seconds to wait before each further try of a webhook; the last one is followed by none.
+    webhook_backoff_seconds: Setting[tuple[float, ...]] = Setting(
+        (list, tuple),
+        (5, 300, 1800, 7200, 18_000, 36_000, 36_000),
+        problem=ranges.waits,
+        read=tuple,
+    )
+    #: PEM file of the authority that signed receivers' certificates. Empty: the system's.
+    webhook_ca_file = Setting((str, os.PathLike), "", read=os.fspath)
+    #: Ports that webhooks may reach besides 80, 443 and 8443.
+    webhook_ports: Setting[tuple[int, ...]] = Setting(
+        (list, tuple), (), problem=ranges.ports, read=tuple
+    )
+    #: Sign the webhooks of requests in S0's first form too, which does not sign the time.
+    webhook_signature_v1 = Setting(bool, False)
+    #: Longest time that one try of a webhook may take, from looking up the name to the answer.
+    webhook_timeout = Setting(timedelta, timedelta(seconds=15), problem=ranges.up_to_a_minute)
 
     def __init__(self) -> None:
         self._values: tuple[object, dict[str, object]] = (None, {})

@@ -35,6 +35,9 @@ _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^
 # Letters of any script, which are encoded, and the ASCII of RFC 3986 without quotes.
 _URL = re.compile(r"[\w!$%&()*+,./:;=?@#\[\]{}~-]{1,1000}")
 _PATH_SAFE = "/%!$&()*+,;=:@{}~"
+#: RFC 1035 2.3.4 less the length octets of the first label and of the root.
+MAX_HOST_OCTETS = 253
+_HOST_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
@@ -134,6 +137,39 @@ def host_problem(host: str) -> str | None:
     except UnicodeError:
         return "is no host name"
     return None
+
+
+def host_name(value: str) -> str:
+    """Return the host of a URL in the one form that hosts are compared in.
+
+    An address is in its shortest form, a name in small letters, its labels as A-labels. An
+    underscore is taken, as containers have it in their names.
+
+    Raises:
+        ValueError: it is neither, or a way to write one that programs read differently, such as
+            `0x7f.1`, `2130706433`, `example.com.` or letters that only look like ASCII.
+    """
+    try:
+        if "%" not in value:  # the zone of an address means something on one machine alone
+            return str(ip_address(value))
+    except ValueError:
+        pass
+    labels = [label if label.isascii() else _a_label(label) for label in value.lower().split(".")]
+    name = ".".join(labels)
+    if len(name) > MAX_HOST_OCTETS or not all(map(_HOST_LABEL.fullmatch, labels)):
+        raise ValueError("this is no name of a host")
+    # Some programs read an address wherever a number comes last (WHATWG URL, "ends in a number").
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+        raise ValueError("this is no name of a host, and no address in its usual form")
+    return name
+
+
+def _a_label(label: str) -> str:
+    encoded = label.encode("idna").decode("ascii")
+    # What becomes plain ASCII, as a full-width or a circled letter does, is written to deceive.
+    if not encoded.startswith("xn--") or "." in encoded:
+        raise ValueError("this has letters that only look like others")
+    return encoded.lower()
 
 
 def port_problem(port: object) -> str | None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django_authmail.exceptions import AuthmailError, InvalidAddress, UnsafeHeader, UnsafeLink
-from django_authmail.guards import envelope_address, link_base, link_path
+from django_authmail.guards import envelope_address, host_name, link_base, link_path
 
 #: The windows that AUTHMAIL_QUOTAS may name, and their lengths.
 QUOTA_WINDOWS = {"minute": timedelta(minutes=1), "day": timedelta(days=1)}
@@ -21,6 +21,12 @@ def positive(value: timedelta) -> str | None:
 
 def not_negative(value: timedelta) -> str | None:
     return None if value >= timedelta(0) else "must not be negative"
+
+
+def up_to_a_minute(value: timedelta) -> str | None:
+    if timedelta(0) < value <= timedelta(minutes=1):
+        return None
+    return "must be longer than zero, and a minute at most"
 
 
 def limits(value: list[Any] | tuple[Any, ...]) -> str | None:
@@ -120,6 +126,37 @@ def domain(value: str) -> str | None:
     except (InvalidAddress, UnsafeHeader):
         return "must be the name of a domain, such as example.com"
     return None
+
+
+def read_hosts(value: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return hosts in the one form that those of URLs are compared in."""
+    return tuple(host_name(host.strip().removeprefix("[").removesuffix("]")) for host in value)
+
+
+def hosts(value: list[str] | tuple[str, ...]) -> str | None:
+    try:
+        read_hosts(value)
+    except (AttributeError, ValueError):
+        return "must hold names or addresses of hosts, as 'hooks.example.com', without port"
+    return None
+
+
+def ports(value: list[int] | tuple[int, ...]) -> str | None:
+    if all(type(port) is int and 1 <= port <= 65_535 for port in value):
+        return None
+    return "must hold numbers of ports, from 1 to 65,535"
+
+
+#: A receiver that was away for longer than a week is told nothing new by an old event.
+_LONGEST_WAIT = 604_800
+
+
+def waits(value: list[float] | tuple[float, ...]) -> str | None:
+    if len(value) <= 50 and all(
+        type(wait) in (int, float) and 0 <= wait <= _LONGEST_WAIT for wait in value
+    ):
+        return None
+    return "must hold 50 numbers of seconds at most, each up to 604,800, a week"
 
 
 def dotted_paths(value: list[str] | tuple[str, ...]) -> str | None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_authmail import ranges
 from django_authmail.conf import PREFIX
 from django_authmail.guards import host_problem
 
@@ -55,6 +56,8 @@ NAMES = (
     "TRUSTED_PROXIES",
     "WEBHOOK_ALLOW_HOSTS",
     "WEBHOOK_ALLOW_LOOPBACK",
+    "WEBHOOK_CA_FILE",
+    "WEBHOOK_SIGNATURE_V1",
 )
 
 TRUE = frozenset({"1", "true", "yes"})
@@ -192,6 +195,13 @@ class Environment:
                 )
             return entries
         return [entry.strip() for entry in value.split(",") if entry.strip()]
+
+    def hosts(self, name: str) -> list[str]:
+        """Return the hosts of a list, none of which has a port."""
+        hosts = self.csv(name)
+        if problem := ranges.hosts(hosts):
+            raise ImproperlyConfigured(f"{name} {problem}.")
+        return hosts
 
     def choice(self, name: str, default: str, *, choices: Sequence[str]) -> str:
         """Return one of a few words, in any case."""

@@ -240,18 +240,11 @@ AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH = not (_options["use_tls"] or _options["use_s
 AUTHMAIL_SMTP_CA_FILE = env.file("SMTP_CA_FILE") or ""
 AUTHMAIL_SMTP_DEBUG = env.boolean("EMAIL_SERVICE_DEBUG", False)
 AUTHMAIL_TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0)
+AUTHMAIL_WEBHOOK_ALLOW_HOSTS = env.hosts("WEBHOOK_ALLOW_HOSTS")
 AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = env.boolean("WEBHOOK_ALLOW_LOOPBACK", False)
-
-# Their layers come later. Until then they are read, so that a mistake in them stops the start,
-# and reported, so that nobody relies on a limit that is not there.
-_without_effect = {
-    "WEBHOOK_ALLOW_HOSTS": bool(env.csv("WEBHOOK_ALLOW_HOSTS")),
-    "WEBHOOK_ALLOW_LOOPBACK": AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK,
-}
-if _relied_on := [name for name, is_wanted in _without_effect.items() if is_wanted]:
-    notices.append(
-        Notice(id="W001", text=f"Set, but without effect in this version: {', '.join(_relied_on)}.")
-    )
+AUTHMAIL_WEBHOOK_CA_FILE = env.file("WEBHOOK_CA_FILE") or ""
+# Receivers that were written for S0 may verify the first form alone. Its single key tells them.
+AUTHMAIL_WEBHOOK_SIGNATURE_V1 = env.boolean("WEBHOOK_SIGNATURE_V1", env.given("API_KEY"))
 
 #: The folder whose mails /inbox/ shows to anybody who can reach it. Only the demo sets it.
 DEMO_INBOX_DIR = env.path("DEMO_INBOX_DIR")

@@ -35,8 +35,12 @@ class ServiceMailConfig(AuthmailConfig):
         "AUTHMAIL_SMTP_CA_FILE": "SMTP_CA_FILE",
         "AUTHMAIL_SMTP_DEBUG to False": "EMAIL_SERVICE_DEBUG to false",
         "AUTHMAIL_SMTP_DEBUG": "EMAIL_SERVICE_DEBUG",
+        "AUTHMAIL_WEBHOOK_ALLOW_HOSTS": "WEBHOOK_ALLOW_HOSTS",
         "AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK is True": "WEBHOOK_ALLOW_LOOPBACK is on",
         "AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK": "WEBHOOK_ALLOW_LOOPBACK",
+        "AUTHMAIL_WEBHOOK_CA_FILE": "WEBHOOK_CA_FILE",
+        "AUTHMAIL_WEBHOOK_SIGNATURE_V1 is True": "WEBHOOK_SIGNATURE_V1 is on",
+        "AUTHMAIL_WEBHOOK_SIGNATURE_V1 = False": "WEBHOOK_SIGNATURE_V1=false",
         "Use a cache that processes share: Redis or Memcached.": (
             "Set CACHE_URL to one that processes share: redis://host/1."
         ),

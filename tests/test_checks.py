@@ -230,6 +230,30 @@ def test_a_good_project_gets_no_message_when_deployed(sqlite_options: dict[str, 
             repr(timedelta(seconds=8)),
         ),
         (
+            "AUTHMAIL_WEBHOOK_ALLOW_HOSTS",
+            ["http://hooks.example.com"],
+            "must hold names or addresses of hosts, as 'hooks.example.com', without port",
+            "()",
+        ),
+        (
+            "AUTHMAIL_WEBHOOK_BACKOFF_SECONDS",
+            (5, -1),
+            "must hold 50 numbers of seconds at most, each up to 604,800, a week",
+            "(5, 300, 1800, 7200, 18000, 36000, 36000)",
+        ),
+        (
+            "AUTHMAIL_WEBHOOK_PORTS",
+            (0,),
+            "must hold numbers of ports, from 1 to 65,535",
+            "()",
+        ),
+        (
+            "AUTHMAIL_WEBHOOK_TIMEOUT",
+            timedelta(minutes=2),
+            "must be longer than zero, and a minute at most",
+            repr(timedelta(seconds=15)),
+        ),
+        (
             "AUTHMAIL_SEALING_KEYS",
             ["short"],
             "must hold strings of at least 32 characters, newest first",
@@ -428,17 +452,22 @@ def test_w004_a_port_that_does_not_fit(
     )
 
 
-@pytest.mark.parametrize("by_option", [True, False])
+@pytest.mark.parametrize(
+    "where",
+    [
+        'MAILERS[\'default\']["OPTIONS"]["ca_file"]',
+        "AUTHMAIL_SMTP_CA_FILE",
+        "AUTHMAIL_WEBHOOK_CA_FILE",
+    ],
+)
 def test_e012_an_authority_that_cannot_be_read(
-    mailer: Mailer, settings: Settings, tmp_path: Path, by_option: bool
+    mailer: Mailer, settings: Settings, tmp_path: Path, where: str
 ) -> None:
-    where = 'MAILERS[\'default\']["OPTIONS"]["ca_file"]' if by_option else "AUTHMAIL_SMTP_CA_FILE"
-
     def use(path: Path) -> None:
-        if by_option:
+        if where.startswith("MAILERS"):
             mailer(ca_file=str(path))
         else:
-            settings.AUTHMAIL_SMTP_CA_FILE = path
+            setattr(settings, where, path)
 
     def expect_problem(path: Path, problem: str) -> None:
         use(path)
@@ -906,6 +935,31 @@ class TestDeployed:
             "AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK is True: whoever has an API key can make this server "
             "send requests to itself and to its private network.",
             "Remove AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK; it is for tests.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    def test_w112_webhooks_by_http(self, settings: Settings) -> None:
+        settings.AUTHMAIL_WEBHOOK_ALLOW_HTTP = True
+        expect(
+            "W112",
+            "AUTHMAIL_WEBHOOK_ALLOW_HTTP is True: webhooks may cross the internet readable, and "
+            "anybody on the way can answer them.",
+            "Remove it, and name receivers of your own network in AUTHMAIL_WEBHOOK_ALLOW_HOSTS.",
+            deploy=True,
+        )
+        assert found() == {}
+
+    def test_w113_webhooks_with_the_signature_that_can_be_replayed(
+        self, settings: Settings
+    ) -> None:
+        settings.AUTHMAIL_WEBHOOK_SIGNATURE_V1 = True
+        expect(
+            "W113",
+            "AUTHMAIL_WEBHOOK_SIGNATURE_V1 is True: webhooks have a signature too that does not "
+            "cover the time, so that whoever saw one can send it again.",
+            "Set AUTHMAIL_WEBHOOK_SIGNATURE_V1 = False when receivers verify "
+            "X-Email-Service-Signature-V2 or webhook-signature: docs/webhooks.md.",
             deploy=True,
         )
         assert found() == {}

@@ -32,6 +32,8 @@ With --deploy:
                                                     W109  SQLite without transaction_mode IMMEDIATE
                                                     W110  each process counts for itself
                                                     W111  a proxy that nobody counts
+                                                    W112  webhooks may go by http
+                                                    W113  webhooks have the replayable signature
 """
 
 from __future__ import annotations

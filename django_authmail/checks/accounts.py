@@ -73,6 +73,8 @@ def _certificate_files() -> Iterator[tuple[str, str, bool]]:
     """Yield where each file is named, its path, and whether it holds authorities."""
     if not Conf.smtp_ca_file.problem() and conf.smtp_ca_file:
         yield Conf.smtp_ca_file.name, conf.smtp_ca_file, True
+    if not Conf.webhook_ca_file.problem() and conf.webhook_ca_file:
+        yield Conf.webhook_ca_file.name, conf.webhook_ca_file, True
     for alias, given in smtp_mailers():
         for option in ("ca_file", "ssl_certfile", "ssl_keyfile"):
             if path := given.options.get(option):

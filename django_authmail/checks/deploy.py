@@ -65,6 +65,26 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "Remove AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK; it is for tests.",
             )
         )
+    if conf.webhook_allow_http:
+        found.append(
+            new_warning(
+                "W112",
+                "AUTHMAIL_WEBHOOK_ALLOW_HTTP is True: webhooks may cross the internet readable, "
+                "and anybody on the way can answer them.",
+                "Remove it, and name receivers of your own network in "
+                "AUTHMAIL_WEBHOOK_ALLOW_HOSTS.",
+            )
+        )
+    if conf.webhook_signature_v1:
+        found.append(
+            new_warning(
+                "W113",
+                "AUTHMAIL_WEBHOOK_SIGNATURE_V1 is True: webhooks have a signature too that does "
+                "not cover the time, so that whoever saw one can send it again.",
+                "Set AUTHMAIL_WEBHOOK_SIGNATURE_V1 = False when receivers verify "
+                "X-Email-Service-Signature-V2 or webhook-signature: docs/webhooks.md.",
+            )
+        )
     if conf.has_proxy and not conf.trusted_proxies:
         found.append(
             new_warning(

@@ -100,13 +100,10 @@ def test_an_s0_environment_starts_it_unchanged(load: Load, tmp_path: Path) -> No
     assert settings["AUTHMAIL_SMTP_ALLOW_CLEARTEXT_AUTH"] is False
     assert settings["AUTHMAIL_CAPTURE_DIR"] == tmp_path / "mails"
     assert (settings["HOST"], settings["PORT"]) == ("0.0.0.0", 8080)
-    # Nothing that was set is silently without effect.
-    assert notices(settings) == [
-        (
-            "W001",
-            "Set, but without effect in this version: WEBHOOK_ALLOW_HOSTS, WEBHOOK_ALLOW_LOOPBACK.",
-        )
-    ]
+    assert settings["AUTHMAIL_WEBHOOK_ALLOW_HOSTS"] == ["hooks.example.com", "localhost"]
+    # What S0's receivers may verify alone.
+    assert settings["AUTHMAIL_WEBHOOK_SIGNATURE_V1"] is True
+    assert notices(settings) == []
 
 
 def test_defaults(load: Load, tmp_path: Path) -> None:
@@ -319,6 +316,7 @@ def test_secrets_do_not_show_in_a_dump_of_the_settings(load: Load) -> None:
         ({"METRICS_ENABLED": "on"}, "^METRICS_ENABLED is 'on'"),
         ({"METRICS_REQUIRE_AUTH": "2"}, "^METRICS_REQUIRE_AUTH is '2'"),
         ({"EMAIL_SERVICE_DEBUG": "debug"}, "^EMAIL_SERVICE_DEBUG is 'debug'"),
+        ({"WEBHOOK_ALLOW_HOSTS": "a.example,http://b.example"}, "^WEBHOOK_ALLOW_HOSTS must hold"),
         ({"WEBHOOK_ALLOW_LOOPBACK": "x"}, "^WEBHOOK_ALLOW_LOOPBACK is 'x'"),
         ({"EMAIL_SERVICE_LOG_FORMAT": "xml"}, "^EMAIL_SERVICE_LOG_FORMAT is 'xml'"),
         ({"API_RATE_LIMIT_PER_MINUTE": "-1"}, "^API_RATE_LIMIT_PER_MINUTE is -1"),
@@ -540,21 +538,6 @@ def test_a_key_in_the_database_is_enough(tmp_path: Path) -> None:
     assert started.returncode == 0, started.stderr
 
 
-def test_check_reports_names_without_effect(tmp_path: Path) -> None:
-    result = run(
-        tmp_path,
-        *("manage.py", "check"),
-        SMTP_HOST="127.0.0.1",
-        SMTP_FROM="a@example.com",
-        WEBHOOK_ALLOW_HOSTS="hooks.example.com",
-    )
-
-    assert result.returncode == 0, result.stderr
-    assert (
-        "(example_project.W001) Set, but without effect in this version: WEBHOOK_ALLOW_HOSTS.\n"
-    ) in result.stderr
-
-
 def test_check_names_what_the_operator_has_to_write(tmp_path: Path) -> None:
     result = run(tmp_path, "manage.py", "check")
 
@@ -609,6 +592,8 @@ def test_checks_speak_of_the_environment(tmp_path: Path) -> None:
         "SMTP_PORT is 465",
         "set SMTP_USE_SSL",
         "Remove WEBHOOK_ALLOW_LOOPBACK",
+        "WEBHOOK_SIGNATURE_V1 is on",
+        "Set WEBHOOK_SIGNATURE_V1=false",
     ):
         assert name in result.stderr, result.stderr
     assert not re.search("AUTHMAIL_|MAILERS|EMAIL_(HOST|PORT|USE)", result.stderr), result.stderr
