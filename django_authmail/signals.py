@@ -7,8 +7,10 @@
                    `kind` (str), `error_code` (str), `accepted_after` (float): seconds from the
                    request to the server's answer, once it took the mail, else None; and
                    `is_test` (bool): nothing of it was or will be handed to a server.
+`webhook_queued`   after the commit that recorded webhooks to be sent; arguments: `request_id` and
+                   `traceparent` (str) of the request that caused the first of them.
 
-Neither carries an address, a subject or a body.
+None carries an address, a subject or a body.
 """
 
 from __future__ import annotations
@@ -17,3 +19,4 @@ from django.dispatch import Signal
 
 message_queued = Signal()
 message_changed = Signal()
+webhook_queued = Signal()

@@ -64,10 +64,12 @@ class WebhookDelivery(models.Model):
         FAILED = "failed", pgettext_lazy("webhook", "failed")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    #: NULL: where the request of its message said.
+    #: NULL: where the request of its message said. No constraint of the database: an endpoint that
+    #: is deleted at this moment must not keep a mail from being settled.
     endpoint = models.ForeignKey(
         WebhookEndpoint,
         models.CASCADE,
+        db_constraint=False,
         verbose_name=_("endpoint"),
         related_name="deliveries",
         null=True,

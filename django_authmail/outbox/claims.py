@@ -21,6 +21,7 @@ from django_authmail.outbox.lease import LEASE_MARGIN, Claim, claim_of, valid_un
 from django_authmail.outbox.record import EXPIRED, IN_DOUBT, Record
 from django_authmail.outbox.transactions import PATIENCE, retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.webhooks import recording
 
 #: Times that a worker looks again when what was due gave it nothing to do.
 MOST_PASSED_OVER = 50
@@ -125,6 +126,7 @@ class _Taking:
                 announce(record.row, self._using, to=_first(opened))
             if (claim := _claim(record, opened, now)) is not None:
                 claims.append(claim)
+        recording.record(changed, now, self._using)
         rows.store(changed, self._using)
         return claims, True
 

@@ -16,6 +16,7 @@ from django_authmail.outbox import rows
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.record import IN_DOUBT, Record
 from django_authmail.outbox.transactions import retried
+from django_authmail.webhooks import recording
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def decide(id: uuid.UUID, decision: Decision, *, by: str) -> Message:
                 row.accepted_at = _ended_at(record) or now
             case Decision.GIVE_UP:
                 record.finish(State.UNKNOWN, IN_DOUBT, now)
+        recording.record([record], now, using)
         rows.store([record], using)
         announce(row, using)
         return row

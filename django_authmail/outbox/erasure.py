@@ -20,6 +20,7 @@ from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.transactions import retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.webhooks import recording
 
 BATCH = 200
 #: What stands in a row instead of an address that was erased.
@@ -102,6 +103,7 @@ def _erase(ids: list[uuid.UUID], found: QuerySet[Recipient], erased: Erased, usi
         theirs = set(found.filter(message_id__in=ids).values_list("id", flat=True))
         free = [r for r in records.values() if r.row.state != State.SENDING]
         ended = 0
+        finished = []
         for record in free:
             if not (pending := [r for r in record.pending if r.id in theirs]):
                 continue  # it is final, or has been settled for them
@@ -109,9 +111,12 @@ def _erase(ids: list[uuid.UUID], found: QuerySet[Recipient], erased: Erased, usi
             record.leave_out(pending, _ERASED, now)
             if record.row.is_final:
                 announce(record.row, using)
-        rows.store(free, using)
+                finished.append(record)
         alone = [r for r in free if all(each.id in theirs for each in r.recipients)]
         shared = [r for r in free if r not in alone]
+        # Those for it alone take their webhooks along.
+        recording.record([r for r in finished if r in shared], now, using)
+        rows.store(free, using)
         Message.objects.using(using).filter(id__in=[r.row.id for r in alone]).delete()
         _anonymise(shared, theirs, using)
         return alone, shared, ended, len(records) - len(free)

@@ -14,6 +14,7 @@ from django_authmail.outbox import counters, limits
 from django_authmail.outbox.counters import Use
 from django_authmail.outbox.idempotency import Entry
 from django_authmail.outbox.rows import Recordable
+from django_authmail.webhooks.callbacks import Callback
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Intake:
     """One request. Without an `entry`, it has no Idempotency-Key."""
 
     entry: Entry | None = None
+    #: Where the outcome is to be sent to.
+    callback: Callback | None = None
     _use: Use | None = field(default=None, init=False)
 
     @property

@@ -39,6 +39,8 @@ class Record:
     #: A hand-over to write down: a new row, or the last one written over.
     attempt: Attempt | None = None
     changed: list[Recipient] = field(default_factory=list)
+    #: What the row of a message that ends had of its request's webhook.
+    webhook: bytes | None = field(default=None, repr=False)
     #: All that was done to it is stored, and all that is stored is in it.
     is_current: bool = True
 
@@ -150,6 +152,8 @@ class Record:
         if row.state == State.UNKNOWN and row.resend_count and not doubtful:
             failure = IN_DOUBT
         row.lease, row.due_at, row.settled_at = None, None, now
+        if row.webhook is not None:
+            self.webhook, row.webhook = bytes(row.webhook), None
         # The one line that keeps the promise: what is final has no body.
         row.sealed = None
         row.supersede_hash = ""

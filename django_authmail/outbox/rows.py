@@ -24,6 +24,8 @@ from django_authmail.models import Attempt, Message, Priority, Recipient, State
 from django_authmail.outbox import body
 from django_authmail.outbox.lease import LEASE_MARGIN
 from django_authmail.outbox.record import Record
+from django_authmail.webhooks import callbacks
+from django_authmail.webhooks.callbacks import Callback
 
 M = TypeVar("M", bound=Model)
 
@@ -32,7 +34,7 @@ _MESSAGE = (
     "state", "due_at", "lease", "resend_count", "attempt_count", "error_code", "reason",
     "provider_id", "accepted_at", "settled_at",
 )  # fmt: skip
-_FINAL = (*_MESSAGE, "sealed", "supersede_hash")
+_FINAL = (*_MESSAGE, "sealed", "webhook", "supersede_hash")
 _RECIPIENT = ("state", "error_code", "reason", "reply_code", "reply_enhanced", "reply_text")
 _ATTEMPT = (
     "started_at", "duration_ms", "carrier", "result", "error_code", "reason", "reply_code",
@@ -86,11 +88,12 @@ def new(
     is_test: bool = False,
     lease: timedelta | None = None,
     retry_of: uuid.UUID | None = None,
+    callback: Callback | None = None,
 ) -> New:
     """Return the row for a new message.
 
     With `lease`, the row is one that is being sent, by a caller who waits that long. `retry_of` is
-    the failed one that it takes up again.
+    the failed one that it takes up again, and `callback` where its outcome is to be sent to.
     """
     envelope = message.envelope
     content = message.as_bytes()
@@ -121,6 +124,8 @@ def new(
             owner, row.kind, envelope.recipients[0], message.supersede_key
         )[0]
     row.sealed = body.pack(row.id, envelope, content)
+    if callback is not None:
+        row.webhook = callbacks.pack(row.id, callback, envelope.recipients)
     recipients = [
         Recipient(
             message=row,

@@ -23,6 +23,7 @@ from django_authmail.outbox.lease import Claim
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.transactions import FAILED, PATIENCE, retried
 from django_authmail.outcomes import Failure, Retry, SendResult
+from django_authmail.webhooks import recording
 
 logger = logging.getLogger(__name__)
 
@@ -247,6 +248,7 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
             to = end.claim.envelope.recipients[0]
             announce(record.row, using, to=to, duration_ms=end.duration_ms)
         suppression.learn(changed, now=now, using=using)
+        recording.record(changed, now, using)
         rows.store(changed, using)
 
     retried(write, using=using, patience=patience)

@@ -20,6 +20,8 @@ from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
 from django_authmail.outbox.transactions import explained_when_missing, retried
+from django_authmail.webhooks import recording
+from django_authmail.webhooks.callbacks import Callback
 
 
 def submit(
@@ -142,6 +144,7 @@ def _taken_in(
             is_test=is_test,
             lease=lease,
             retry_of=None if intake is None else intake.retry_of,
+            callback=None if intake is None else intake.callback,
         )
         if intake is not None:
             intake.close(one.row, using)
@@ -163,6 +166,7 @@ def _insert(
     is_test: bool,
     lease: timedelta | None = None,
     retry_of: uuid.UUID | None = None,
+    callback: Callback | None = None,
 ) -> list[New]:
     now = db_now(using)
     created = [
@@ -175,12 +179,15 @@ def _insert(
             is_test=is_test,
             lease=lease,
             retry_of=retry_of,
+            callback=callback,
         )
         for message in messages
     ]
+    ended: list[Record] = []
     if lease is None:
-        _leave_out_suppressed(created, now, using, owner=owner)
+        ended = _leave_out_suppressed(created, now, using, owner=owner)
     rows.insert(created, using)
+    recording.record(ended, now, using)
     _supersede(messages, created, using, owner=owner)
     return created
 
@@ -192,15 +199,22 @@ def _announce(created: Collection[New], using: str) -> None:
             announce_queued(one.row, using)
 
 
-def _leave_out_suppressed(created: list[New], now: datetime, using: str, *, owner: str) -> None:
+def _leave_out_suppressed(
+    created: list[New], now: datetime, using: str, *, owner: str
+) -> list[Record]:
+    """Leave out the addresses that are suppressed, and return the messages that end by that."""
     addresses = {address for one in created for address in one.envelope.recipients}
     dead = suppression.among(addresses, owner=owner, using=using)
     if not dead:
-        return
+        return []
+    ended = []
     for one in created:
         out = [r for r in one.recipients if one.envelope.recipients[r.position] in dead]
         record = Record(row=one.row, recipients=one.recipients)
         record.leave_out(out, suppression.SUPPRESSED, now)
+        if one.row.is_final:
+            ended.append(record)
+    return ended
 
 
 def _supersede(
@@ -236,6 +250,7 @@ def _supersede(
     now = db_now(using)
     for record in records.values():
         record.finish(State.SUPERSEDED, None, now)
+    recording.record(records.values(), now, using)
     rows.store(records.values(), using)
     for record in records.values():
         announce(record.row, using)

@@ -1,0 +1,136 @@
+"""Who is to be told of a change, written down in the transaction that makes it.
+
+So a mail that is settled cannot lose its webhook, whatever dies afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from django.db import transaction
+
+from django_authmail.exceptions import SealBroken
+from django_authmail.models import Attempt, Message, Recipient, WebhookDelivery, WebhookEndpoint
+from django_authmail.sealing import seal
+from django_authmail.signals import webhook_queued
+from django_authmail.webhooks import callbacks, events
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+
+
+class Change(Protocol):
+    """A message that has another state now, and what else is written with it."""
+
+    @property
+    def row(self) -> Message: ...
+    @property
+    def recipients(self) -> list[Recipient]: ...
+    @property
+    def attempt(self) -> Attempt | None: ...
+    @property
+    def webhook(self) -> bytes | None: ...
+
+
+def record(changes: Collection[Change], now: datetime, using: str) -> None:
+    """Write down whom to tell of `changes`, and tell couriers after the commit.
+
+    Call it before the hand-overs that belong to the changes are stored: one that is new tells a
+    message that was tried from one that only waits.
+    """
+    happened = [(change, type) for change in changes if (type := _type(change)) is not None]
+    if not happened:
+        return
+    # Asked each time: what one process remembers of them would be too little for the others.
+    endpoints = list(
+        WebhookEndpoint.objects.using(using)
+        .filter(enabled=True)
+        .only("id", "url", "event_types", "owner")
+    )
+    deliveries: list[WebhookDelivery] = []
+    for change, type in happened:
+        if endpoints:
+            deliveries += _to_endpoints(endpoints, change, type, now)
+        if change.row.is_final and change.webhook is not None:
+            deliveries += _to_caller(change, change.webhook, type, now)
+    queue(deliveries, using)
+
+
+def queue(deliveries: Sequence[WebhookDelivery], using: str) -> None:
+    """Insert deliveries, and tell couriers after the commit."""
+    if not deliveries:
+        return
+    WebhookDelivery.objects.using(using).bulk_create(deliveries, batch_size=_BATCH)
+    first = deliveries[0]
+    about = {"request_id": first.request_id, "traceparent": first.traceparent}
+    transaction.on_commit(lambda: webhook_queued.send_robust(WebhookDelivery, **about), using=using)
+
+
+def host_of(url: str) -> str:
+    """Return the host that a URL leads to, as places are counted by."""
+    return (urlsplit(url).hostname or "")[:255]
+
+
+def _type(change: Change) -> str | None:
+    # A hand-over that was not counted may stand in the row of the one before: that is no news.
+    attempt = change.attempt
+    return events.type_of(change.row, tried=attempt is not None and attempt.pk is None)
+
+
+def _to_endpoints(
+    endpoints: Sequence[WebhookEndpoint], change: Change, type: str, now: datetime
+) -> Iterator[WebhookDelivery]:
+    row = change.row
+    wanted = [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.owner in ("", row.owner)
+        and (not endpoint.event_types or type in endpoint.event_types)
+    ]
+    if not wanted:
+        return
+    # The same for all of them; its seal names no row, for there is nothing secret in it.
+    payload = seal(events.envelope(type, row, change.recipients, now))
+    for endpoint in wanted:
+        delivery = _delivery(row, type, now)
+        delivery.endpoint = endpoint
+        delivery.host = host_of(endpoint.url)
+        delivery.sealed_payload = payload
+        yield delivery
+
+
+def _to_caller(
+    change: Change, sealed: bytes, type: str, now: datetime
+) -> Iterator[WebhookDelivery]:
+    row = change.row
+    try:
+        callback, addresses = callbacks.unpack(row.id, sealed)
+    except SealBroken as error:
+        # The mail is out, and is to be settled all the same.
+        logger.error("webhook.seal_broken id=%s %s", row.id, error)
+        return
+    delivery = _delivery(row, type, now)
+    delivery.host = host_of(callback.url)
+    delivery.sealed_target = callbacks.pack(delivery.id, callback)
+    delivery.sealed_payload = seal(
+        events.callback_body(type, row, change.recipients, addresses, now)
+    )
+    yield delivery
+
+
+def _delivery(row: Message, type: str, now: datetime) -> WebhookDelivery:
+    return WebhookDelivery(
+        id=uuid.uuid4(),
+        message=row,
+        type=type,
+        due_at=now,
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+        created_at=now,
+    )

@@ -1,0 +1,33 @@
+"""Endpoints and deliveries for tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.sealing import seal, unseal
+
+URL = "https://hooks.example.com/mail"
+
+
+def endpoint(**changes: Any) -> WebhookEndpoint:
+    values: dict[str, Any] = {"url": URL, "sealed_secrets": seal(b"{}")}
+    return WebhookEndpoint.objects.create(**values | changes)
+
+
+def payload(delivery: WebhookDelivery) -> dict[str, Any]:
+    """Return what is posted."""
+    assert delivery.sealed_payload is not None
+    value: dict[str, Any] = json.loads(unseal(bytes(delivery.sealed_payload)))
+    return value
+
+
+def only() -> dict[str, Any]:
+    """Return what the one delivery posts."""
+    return payload(WebhookDelivery.objects.get())
+
+
+def types() -> list[str]:
+    """Return the types of all deliveries, oldest first."""
+    return [d.type for d in WebhookDelivery.objects.order_by("created_at")]
