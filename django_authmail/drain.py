@@ -24,7 +24,7 @@ from django_authmail.logs import describe
 from django_authmail.models import Priority
 from django_authmail.outbox import queue
 from django_authmail.outbox.lease import Claim
-from django_authmail.outbox.transactions import PATIENCE
+from django_authmail.transactions import PATIENCE
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from django_authmail.outbox import counters, queue, quotas
 from django_authmail.outbox.counters import Use
 from django_authmail.outbox.lease import LEASE_MARGIN
 from django_authmail.outbox.quotas import Quota
-from django_authmail.outbox.transactions import retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
+from django_authmail.transactions import retried
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from django_authmail.outbox import body, rows
 from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.lease import LEASE_MARGIN, Claim, claim_of, valid_until
 from django_authmail.outbox.record import EXPIRED, IN_DOUBT, Record
-from django_authmail.outbox.transactions import PATIENCE, retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.transactions import PATIENCE, retried
 from django_authmail.webhooks import recording
 
 #: Times that a worker looks again when what was due gave it nothing to do.

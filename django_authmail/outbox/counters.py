@@ -17,7 +17,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from django_authmail.clock import db_now
 from django_authmail.models import Counter
-from django_authmail.outbox.transactions import retried
+from django_authmail.transactions import retried
 
 #: The end of a window that never was.
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from django_authmail.models import Message, State
 from django_authmail.outbox import rows
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.record import IN_DOUBT, Record
-from django_authmail.outbox.transactions import retried
+from django_authmail.transactions import retried
 from django_authmail.webhooks import recording
 
 logger = logging.getLogger(__name__)

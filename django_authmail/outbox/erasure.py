@@ -18,8 +18,8 @@ from django_authmail.models import Counter, Message, Recipient, State, Suppressi
 from django_authmail.outbox import limits, rows
 from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.record import Record
-from django_authmail.outbox.transactions import retried
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.transactions import retried
 from django_authmail.webhooks import recording
 
 BATCH = 200

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 
 from django_authmail.exceptions import SealBroken
 from django_authmail.models import IdempotencyRecord, Message, Priority
-from django_authmail.outbox.transactions import retried
 from django_authmail.sealing import reseal
+from django_authmail.transactions import retried
 
 BATCH = 200
 

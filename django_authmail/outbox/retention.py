@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.models import Attempt, Counter, IdempotencyRecord, Message, Suppression
-from django_authmail.outbox.transactions import retried
+from django_authmail.transactions import retried
 
 BATCH = 1000
 #: Attempts in a row that are never all of carriers that were down.

@@ -12,8 +12,8 @@ from django_authmail.models import Message, State
 from django_authmail.outbox import rows
 from django_authmail.outbox.lease import Claim
 from django_authmail.outbox.settlement import Settlement
-from django_authmail.outbox.transactions import retried
 from django_authmail.outcomes import Reason
+from django_authmail.transactions import retried
 
 
 def leave_by(claim: Claim, carrier: str) -> Claim:

@@ -21,8 +21,8 @@ from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.lease import Claim
 from django_authmail.outbox.record import Record
-from django_authmail.outbox.transactions import FAILED, PATIENCE, retried
 from django_authmail.outcomes import Failure, Retry, SendResult
+from django_authmail.transactions import FAILED, PATIENCE, retried
 from django_authmail.webhooks import recording
 
 logger = logging.getLogger(__name__)

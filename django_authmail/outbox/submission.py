@@ -19,7 +19,7 @@ from django_authmail.outbox.lease import Claim, claim_of
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
-from django_authmail.outbox.transactions import explained_when_missing, retried
+from django_authmail.transactions import explained_when_missing, retried
 from django_authmail.webhooks import recording
 from django_authmail.webhooks.callbacks import Callback
 

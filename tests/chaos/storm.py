@@ -33,7 +33,7 @@ DROPPED = 0.05
 BACKLOG = 100
 #: Longest time in seconds that a server is away.
 LONGEST_OUTAGE = 1.5
-#: An outcome is kept for a database that comes back within 12 s (`outbox.transactions.PATIENCE`),
+#: An outcome is kept for a database that comes back within 12 s (`transactions.PATIENCE`),
 #: or within Celery's time limit, which is less here. A busy machine may need longer to start one:
 #: then what was taken meanwhile may come twice, as documented.
 LONG_SECONDS = 6.0

@@ -15,11 +15,11 @@ import pytest
 from django.core.mail.backends.locmem import EmailBackend as LocmemBackend
 from django.db import OperationalError, connection, connections
 
-from django_authmail import dispatch, outbox, schedule
+from django_authmail import dispatch, outbox, schedule, transactions
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.models import Attempt, IdempotencyRecord, Message, Recipient, State
-from django_authmail.outbox import queue, settlement, transactions
+from django_authmail.outbox import queue, settlement
 from django_authmail.outbox.idempotency import Entry, find, keyed_request
 from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim
