@@ -8,6 +8,8 @@ AuthmailError
 │   ├── UnknownName       (TypeError)   a value that a notifier does not take
 │   └── RepeatedName      (TypeError)   a value that is given twice
 ├── UnsafeLink            (ValueError)  a base URL or path that links must not begin with
+├── WebhookUrlRefused     (ValueError)  a URL that no webhook may be sent to
+├── WebhookInvalid        (ValueError)  a webhook that is not genuine, or not fresh
 ├── SealBroken                          a sealed body that none of the keys opens
 ├── MailerUnavailable                   no carrier may take a message now: paused, broken, spent
 ├── RecipientCooldown                   a mailbox that had enough mails of one kind for now
@@ -111,6 +113,34 @@ class UnsafeLink(AuthmailError, ValueError):
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
         super().__init__(f"{field} {problem}")
+
+
+class WebhookUrlRefused(AuthmailError, ValueError):
+    """Raised when a webhook must not be sent to a URL.
+
+    The text does not say what its host resolves to: that would tell a caller about the names and
+    addresses of this machine's network. Nor does it have the URL, which may hold a token.
+    """
+
+    code = "webhook_url_refused"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"the webhook's URL {problem}")
+
+
+class WebhookInvalid(AuthmailError, ValueError):
+    """Raised when a receiver cannot trust a webhook.
+
+    `reason` is `header_missing`, `timestamp_invalid`, `too_old`, `too_new`, `signature_mismatch` or
+    `not_json`.
+    """
+
+    code = "webhook_invalid"
+
+    def __init__(self, reason: str, problem: str) -> None:
+        self.reason = reason
+        super().__init__(problem)
 
 
 class SealBroken(AuthmailError):

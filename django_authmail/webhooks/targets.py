@@ -1,0 +1,257 @@
+"""Decides where a webhook may be sent: every rule against requests to places of our own network.
+
+A URL is checked when it is accepted, and at every attempt. An attempt connects to an address that
+came out of its own check, and to nothing else: whoever owns a name can change what it resolves to
+between a check and a connect.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from queue import Empty, SimpleQueue
+from urllib.parse import quote, urlsplit
+
+from django_authmail.conf import conf
+from django_authmail.exceptions import WebhookUrlRefused
+from django_authmail.guards import host_name
+
+#: What servers commonly take; nothing here needs more.
+MAX_URL = 2000
+PORTS = frozenset({80, 443, 8443})
+#: While a caller waits. A resolver that is slower is asked again at the first attempt.
+CHECK_SECONDS = 2.0
+
+# Letters of any script, which only a host or a path may have, and the ASCII of RFC 3986 without
+# quotes. No backslash: some programs read it as a slash. No fragment, which is never sent.
+_URL = re.compile(r"[\w!$%&()*+,./:;=?@\[\]~-]+")
+_SAFE = "/%!$&()*+,;=:@~?"
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# What `is_global` says yes to, on some Python or on all, and that leads elsewhere: addresses that
+# hold another one (IPv4-compatible, IPv4-mapped, NAT64 of RFC 6052 and RFC 8215, 6to4, Teredo), and
+# special ones (IANA's registries; RFC 3879, 7526, 9602, and 5156's 6bone).
+_NOT_GLOBAL: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4"),
+            *("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
+            *("100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3ffe::/16", "3fff::/20"),
+            *("5f00::/16", "fec0::/10"),
+        ),
+    )
+)
+# What a project may admit as its own. Not link-local: 169.254.169.254 gives away the credentials of
+# a machine in a cloud to whoever asks.
+_PRIVATE: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+            *("::1/128", "fc00::/7"),
+        ),
+    )
+)
+# Inside fc00::/7: the metadata of Amazon's machines.
+_NEVER = frozenset({ip_address("fd00:ec2::254")})
+
+
+_NOWHERE = "leads to no address on the internet"
+# EAI_NODATA is not everywhere; glibc has it.
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A URL whose form is allowed. Where its host leads is another question: see `resolve`."""
+
+    #: As it is sent: host as A-labels, path without other letters than ASCII.
+    url: str = field(repr=False)
+    host: str
+    port: int
+    is_https: bool
+    #: The project named its host in AUTHMAIL_WEBHOOK_ALLOW_HOSTS.
+    is_named: bool = False
+    #: Its form is only for addresses of our own, as http is under AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK.
+    is_private_only: bool = False
+
+
+class Unresolvable(Exception):
+    """Raised when a name has no address now, which may be otherwise later.
+
+    `is_known`: the resolver said that there is none, instead of nothing.
+    """
+
+    def __init__(self, *, is_known: bool) -> None:
+        self.is_known = is_known
+        super().__init__("the name has no address" if is_known else "the name cannot be looked up")
+
+
+def check(url: str, *, seconds: float = CHECK_SECONDS) -> Target:
+    """Return the target of a URL that a webhook may be sent to, as far as it is known now.
+
+    While the resolver does not answer, a name passes: each attempt checks again before anything is
+    sent. A name without an address gets the same words as one of the own network, so that nobody
+    can ask which names there are.
+
+    Raises:
+        WebhookUrlRefused: it must not be sent there.
+    """
+    target = check_url(url)
+    try:
+        resolve(target, seconds=seconds)
+    except Unresolvable as error:
+        if error.is_known:
+            raise WebhookUrlRefused(_NOWHERE) from None
+    return target
+
+
+def check_url(url: str) -> Target:
+    """Return the target of a URL whose form is allowed, without looking its host up.
+
+    Raises:
+        WebhookUrlRefused: it is not.
+    """
+    if not 1 <= len(url) <= MAX_URL:
+        raise WebhookUrlRefused(f"must have from 1 to {MAX_URL} characters")
+    if not _URL.fullmatch(url):
+        raise WebhookUrlRefused("has a character that no URL has, or a fragment")
+    try:
+        parts = urlsplit(url)
+        given, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise WebhookUrlRefused("is not a URL") from None
+    if parts.scheme not in ("https", "http"):
+        raise WebhookUrlRefused("must begin with https://")
+    if "@" in parts.netloc:
+        raise WebhookUrlRefused("must have no user and no password: a secret belongs elsewhere")
+    host = _host(given)
+    is_https = parts.scheme == "https"
+    port = (443 if is_https else 80) if port is None else port
+    target = Target(
+        url=_written(parts.scheme, host, port, parts.path, parts.query),
+        host=host,
+        port=port,
+        is_https=is_https,
+        is_named=host in conf.webhook_allow_hosts,
+        is_private_only=_is_private_only(host, port, is_https=is_https),
+    )
+    if (address := _literal(host)) is not None:
+        _admit([address], target)
+    return target
+
+
+def resolve(target: Target, *, seconds: float) -> list[str]:
+    """Return the addresses of a target, each of which may be connected to, in their order.
+
+    The name is looked up once, for `seconds` at most.
+
+    Raises:
+        WebhookUrlRefused: there is one among them that must not be connected to. What lists a
+            public and a private address is an attack, or a mistake.
+        Unresolvable: there is none, or the resolver did not say so in time.
+    """
+    address = _literal(target.host)
+    found = [address] if address is not None else _lookup(target, seconds)
+    _admit(found, target)
+    return [str(one) for one in found]
+
+
+def _host(given: str) -> str:
+    try:
+        return host_name(given)
+    except ValueError:
+        raise WebhookUrlRefused(
+            "needs the name of a host, or an address in its usual form, without a dot at its end"
+        ) from None
+
+
+def _is_private_only(host: str, port: int, *, is_https: bool) -> bool:
+    """Tell whether a URL is one for tests alone; raise WebhookUrlRefused where there are none."""
+    if host in conf.webhook_allow_hosts:
+        return False
+    problems = []
+    if not is_https and not conf.webhook_allow_http:
+        problems.append("must begin with https://: what it says would cross the network readable")
+    if port not in PORTS and port not in conf.webhook_ports:
+        problems.append(f"has a port that is none of {', '.join(map(str, _ports()))}")
+    if problems and not conf.webhook_allow_loopback:
+        raise WebhookUrlRefused(problems[0])
+    return bool(problems)
+
+
+def _ports() -> list[int]:
+    return sorted({*PORTS, *conf.webhook_ports})
+
+
+def _written(scheme: str, host: str, port: int, path: str, query: str) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    usual = 443 if scheme == "https" else 80
+    behind = quote(path, safe=_SAFE) or "/"
+    asked = f"?{quote(query, safe=_SAFE)}" if query else ""
+    return f"{scheme}://{shown}{'' if port == usual else f':{port}'}{behind}{asked}"
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _lookup(target: Target, seconds: float) -> list[Address]:
+    """Return what a name resolves to. The resolver of the system knows no time limit: a thread."""
+    answers: SimpleQueue[list[Address] | OSError | UnicodeError] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            entries = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            # The zone of a link-local address goes: the address is refused all the same.
+            texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries)
+            answers.put([ip_address(text) for text in texts])
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="authmail-webhook-lookup", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(seconds, 0))
+    except Empty:
+        raise Unresolvable(is_known=False) from None
+    if isinstance(answer, OSError | UnicodeError) or not answer:
+        passing = isinstance(answer, OSError) and answer.errno not in _NO_SUCH_NAME
+        raise Unresolvable(is_known=not passing)
+    return answer
+
+
+def _admit(addresses: list[Address], target: Target) -> None:
+    may_be_private = target.is_named or conf.webhook_allow_loopback
+    for address in addresses:
+        if may_be_private and _is_private(address):
+            continue
+        if target.is_private_only or not _is_global(address):
+            raise WebhookUrlRefused(_NOWHERE)
+
+
+def _is_private(address: Address) -> bool:
+    return address not in _NEVER and _is_in(address, _PRIVATE)
+
+
+def _is_global(address: Address) -> bool:
+    # On Python before 3.12.4 and 3.11.10 is_global alone says yes to a few of _NOT_GLOBAL, and on
+    # each of them to multicast.
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not address.is_reserved
+        and not _is_in(address, _NOT_GLOBAL)
+    )
+
+
+def _is_in(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address in network for network in networks)
