@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 from django_authmail.conf import conf
 
@@ -71,6 +72,11 @@ def _keyed(purpose: bytes, value: str) -> str:
 
 
 def _keyed_by(key: str, purpose: bytes, value: str) -> str:
+    return hmac.digest(_purpose_key(key, purpose), value.encode(), "sha256").hex()
+
+
+# Some purposes by some keys; every mail needs most of them.
+@lru_cache(maxsize=64)
+def _purpose_key(key: str, purpose: bytes) -> bytes:
     # The purpose is in the key, so that a hash from a log cannot be looked up in a column.
-    purpose_key = hmac.digest(key.encode(), b"django_authmail.hashes." + purpose, "sha256")
-    return hmac.new(purpose_key, value.encode(), "sha256").hexdigest()
+    return hmac.digest(key.encode(), b"django_authmail.hashes." + purpose, "sha256")

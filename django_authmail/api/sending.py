@@ -64,7 +64,7 @@ class SendView(RateLimitedView):
         key = headers.idempotency_key(request)
         given, keyed = self._read(request, key)
         if headers.dry_run(request):
-            self._checked_message(given)
+            self._refuse_suppressed(self._checked_message(given), given)
             return Response(outputs.DRY_RUN)
         if keyed is None:
             if key is not None and headers.is_strict(request):
@@ -108,12 +108,14 @@ class SendView(RateLimitedView):
             if headers.respond_async(self.request):
                 return self._queue(message, intake)
             return self._send_now(message, intake)
+        except RecipientSuppressed as error:
+            problem = self._suppressed(error, given)
         except RecipientCooldown as error:
-            code, detail, wait = error.code, "", float(error.retry_after)
+            problem = Problem(error.code, retry_after=float(error.retry_after))
         except MailerUnavailable as error:
-            code, detail, wait = error.code, "Nothing was sent.", error.retry_after
+            problem = Problem(error.code, "Nothing was sent.", retry_after=error.retry_after)
         # Outside of the blocks above: an exception in the context would keep the values alive.
-        raise Problem(code, detail, retry_after=wait)
+        raise problem
 
     @sensitive_variables()
     def _queue(self, message: AuthMessage, intake: Intake) -> Answer:
@@ -183,7 +185,6 @@ class SendView(RateLimitedView):
     def _checked_message(self, given: dict[str, Any]) -> AuthMessage:
         message = self._message(given)
         self._refuse_not_allowed(given)
-        self._refuse_suppressed(message, given)
         return message
 
     @sensitive_variables()
@@ -201,15 +202,20 @@ class SendView(RateLimitedView):
         try:
             suppression.refuse(message.envelope.recipients, owner=self.caller.owner)
         except RecipientSuppressed as error:
-            faults = [
-                Fault(pointer, "is an address that nothing is sent to")
-                for pointer, address in _addresses(given)
-                if envelope_address(address, "to") in error.addresses
-            ]
+            problem = self._suppressed(error, given)
         else:
             return
         # Outside of the block above: an exception in the context would keep the values alive.
-        raise Problem("recipient_suppressed", faults=faults)
+        raise problem
+
+    @sensitive_variables()
+    def _suppressed(self, error: RecipientSuppressed, given: dict[str, Any]) -> Problem:
+        faults = [
+            Fault(pointer, "is an address that nothing is sent to")
+            for pointer, address in _addresses(given)
+            if envelope_address(address, "to") in error.addresses
+        ]
+        return Problem("recipient_suppressed", faults=faults)
 
     @sensitive_variables()
     def _message(self, given: dict[str, Any]) -> AuthMessage:

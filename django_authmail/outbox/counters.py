@@ -62,12 +62,10 @@ def take(*limits: Limit, amount: int = 1) -> Use:
     Raises:
         ValueError: the amount or what a limit allows is less than 1.
     """
-    if amount < 1 or any(limit.most < 1 for limit in limits):
-        raise ValueError("what is counted, and what a limit allows, is 1 or more")
-    amounts = {limit.key: min(amount, limit.most) for limit in limits}
+    if amount < 1:
+        raise ValueError("an amount that is counted is 1 or more")
     using = router.db_for_write(Counter)
-    # Always in the same order: two that take the same limits must not wait for each other.
-    ordered = sorted(limits, key=lambda limit: limit.key)
+    ordered, amounts = _ordered(limits), _amounts(limits, amount)
 
     def count() -> Use:
         now = db_now(using)
@@ -78,23 +76,18 @@ def take(*limits: Limit, amount: int = 1) -> Use:
             counted = _counted(ordered, amounts, now, using)
             if len(counted) < len(ordered):
                 raise _Refused
-        refused = [limit.key for limit in ordered if limit.key not in counted]
-        if refused:
-            counted = {
-                row.key: (row.used, row.ends_at)
-                for row in Counter.objects.using(using).filter(key__in=list(amounts))
-            }
-        ends = {key: counted[key][1] for key in refused if key in counted}
-        return Use(
-            granted=not refused,
-            wait=max([timedelta(0), *(end - now for end in ends.values())]),
-            at=now,
-            amounts=amounts,
-            used={key: used for key, (used, _) in counted.items()},
-            ends_at={key: ends_at for key, (_, ends_at) in counted.items()},
-        )
+        return _use(ordered, amounts, counted, now, using)
 
     return retried(count, using=using)
+
+
+def take_within(limits: Sequence[Limit], now: datetime, using: str) -> Use:
+    """Count one use as `take` does, in a transaction of the caller's, of which `now` is the time.
+
+    The caller rolls it back where the use is not granted: some of the limits may have counted it.
+    """
+    ordered, amounts = _ordered(limits), _amounts(limits, 1)
+    return _use(ordered, amounts, _counted(ordered, amounts, now, using), now, using)
 
 
 def give_back(use: Use, *, keep: int = 0) -> None:
@@ -142,6 +135,42 @@ class _Refused(Exception):
 
 #: By key: what is used, and when its window ends.
 _Counted = dict[str, tuple[int, datetime]]
+
+
+def _ordered(limits: Sequence[Limit]) -> list[Limit]:
+    """Return them in one order: two that take the same must not wait for each other."""
+    return sorted(limits, key=lambda limit: limit.key)
+
+
+def _amounts(limits: Sequence[Limit], amount: int) -> dict[str, int]:
+    if any(limit.most < 1 for limit in limits):
+        raise ValueError("what a limit allows is 1 or more")
+    return {limit.key: min(amount, limit.most) for limit in limits}
+
+
+def _use(
+    limits: Sequence[Limit],
+    amounts: dict[str, int],
+    counted: _Counted,
+    now: datetime,
+    using: str,
+) -> Use:
+    """Return what became of it, by what those limits have `counted` that had room for theirs."""
+    refused = [limit.key for limit in limits if limit.key not in counted]
+    if refused:
+        counted = {
+            row.key: (row.used, row.ends_at)
+            for row in Counter.objects.using(using).filter(key__in=list(amounts))
+        }
+    ends = {key: counted[key][1] for key in refused if key in counted}
+    return Use(
+        granted=not refused,
+        wait=max([timedelta(0), *(end - now for end in ends.values())]),
+        at=now,
+        amounts=amounts,
+        used={key: used for key, (used, _) in counted.items()},
+        ends_at={key: ends_at for key, (_, ends_at) in counted.items()},
+    )
 
 
 def _counted(

@@ -1,16 +1,18 @@
 """What a request of the API adds to the transaction that records its message.
 
 Its Idempotency-Key and its use of the recipients' limits stand or fall with the message: a repeat
-that finds itself outrun has used nothing up, and neither has a process that died.
+that finds itself outrun has used nothing up, and neither has one that is refused, or a process that
+died.
 """
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django_authmail.models import Message
-from django_authmail.outbox import counters, limits
+from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
 from django_authmail.outbox.idempotency import Entry
 from django_authmail.outbox.rows import Recordable
@@ -32,16 +34,26 @@ class Intake:
         retried = None if self.entry is None else self.entry.retried
         return None if retried is None else retried.id
 
-    def open(self, message: Recordable, using: str, *, is_test: bool) -> None:
-        """Do what comes before the message's row.
+    def open(self, using: str) -> None:
+        """Do what comes before anything else is read or written.
 
         Raises:
             Outrun: another request with the same key was faster.
-            RecipientCooldown: a recipient had enough of this kind.
         """
         if self.entry is not None:
             self.entry.begin(using)
-        self._use = limits.admit(message, is_test=is_test)
+
+    def admit(
+        self, message: Recordable, now: datetime, using: str, *, owner: str, is_test: bool
+    ) -> None:
+        """Do what comes before the message's row; `now` is the time of the transaction.
+
+        Raises:
+            RecipientSuppressed: nothing is sent to a recipient.
+            RecipientCooldown: a recipient had enough of this kind.
+        """
+        suppression.refuse(message.envelope.recipients, owner=owner, now=now)
+        self._use = limits.admit_within(message, now, using, is_test=is_test)
 
     def close(self, row: Message, using: str) -> None:
         """Do what needs the message's row to be there."""

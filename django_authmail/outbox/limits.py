@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django_authmail import metrics
 from django_authmail.conf import conf
@@ -23,27 +23,30 @@ from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
 
 
-def admit(message: Recordable, *, is_test: bool = False) -> Use | None:
+def admit(message: Recordable) -> Use | None:
     """Count `message` against the limits of each of its recipients; None where there are none.
 
-    Tests are counted apart: they must not keep a real mail from anybody. Give the use back by
-    `counters.give_back` if the message surely was not sent.
+    Give the use back by `counters.give_back` if the message surely was not sent.
 
     Raises:
         RecipientCooldown: one of them had enough of this kind; nothing is counted.
     """
-    limits = [
-        limit
-        for mailbox in {folded_hash(address) for address in message.envelope.recipients}
-        for limit in _limits(f"test:{message.kind}" if is_test else message.kind, mailbox)
-    ]
-    if not limits:
-        return None
-    use = counters.take(*limits)
-    if not use.granted:
-        metrics.count_rate_limited("recipient")
-        raise RecipientCooldown(max(1, math.ceil(use.wait.total_seconds())))
-    return use
+    limits = _limits_of(message.kind, message)
+    return _granted(counters.take(*limits)) if limits else None
+
+
+def admit_within(
+    message: Recordable, now: datetime, using: str, *, is_test: bool = False
+) -> Use | None:
+    """Do the same in the transaction that records `message`, of which `now` is the time.
+
+    Tests are counted apart: they must not keep a real mail from anybody.
+
+    Raises:
+        RecipientCooldown: let it roll the transaction back, so that nothing is counted.
+    """
+    limits = _limits_of(f"test:{message.kind}" if is_test else message.kind, message)
+    return _granted(counters.take_within(limits, now, using)) if limits else None
 
 
 def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
@@ -61,6 +64,18 @@ def _is_not_sent(ending: Ending) -> bool:
     if isinstance(ending, Exception):
         return is_surely_not_sent(ending)
     return isinstance(ending, SendResult) and not (ending.sent or ending.unknown)
+
+
+def _granted(use: Use) -> Use:
+    if not use.granted:
+        metrics.count_rate_limited("recipient")
+        raise RecipientCooldown(max(1, math.ceil(use.wait.total_seconds())))
+    return use
+
+
+def _limits_of(kind: str, message: Recordable) -> list[Limit]:
+    mailboxes = {folded_hash(address) for address in message.envelope.recipients}
+    return [limit for mailbox in mailboxes for limit in _limits(kind, mailbox)]
 
 
 def _limits(kind: str, mailbox: str) -> Iterator[Limit]:

@@ -21,7 +21,7 @@ from django_authmail.hashes import address_hash, folded_hash, mask, supersede_ha
 from django_authmail.message import Envelope, OnUnknown
 from django_authmail.message import Priority as WantedPriority
 from django_authmail.models import Attempt, Message, Priority, Recipient, State
-from django_authmail.outbox import body
+from django_authmail.outbox import body, statements
 from django_authmail.outbox.lease import LEASE_MARGIN
 from django_authmail.outbox.record import Record
 from django_authmail.webhooks import callbacks
@@ -142,8 +142,8 @@ def new(
 
 def insert(created: Collection[New], using: str) -> None:
     """Insert new messages and their recipients."""
-    Message.objects.using(using).bulk_create(one.row for one in created)
-    Recipient.objects.using(using).bulk_create(r for one in created for r in one.recipients)
+    statements.insert([one.row for one in created], using)
+    statements.insert([r for one in created for r in one.recipients], using)
 
 
 def locks(using: str) -> bool:

@@ -12,7 +12,7 @@ from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
-from django_authmail.outbox import rows, suppression
+from django_authmail.outbox import rows, statements, suppression
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim, claim_of
@@ -21,7 +21,6 @@ from django_authmail.outbox.rows import New, Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
 from django_authmail.transactions import explained_when_missing, retried
 from django_authmail.webhooks import recording
-from django_authmail.webhooks.callbacks import Callback
 
 
 def submit(
@@ -71,14 +70,22 @@ def submit_many(
     """Record `messages` as `submit` does, all of them or none, in few queries."""
     using = router.db_for_write(Message)
     with explained_when_missing(), transaction.atomic(using=using):
-        created = _insert(
-            messages,
-            using,
-            owner=owner,
-            request_id=request_id,
-            deliver_using=deliver_using,
-            is_test=is_test,
-        )
+        now = db_now(using)
+        created = [
+            rows.new(
+                message,
+                now,
+                owner=owner,
+                request_id=request_id,
+                deliver_using=deliver_using,
+                is_test=is_test,
+            )
+            for message in messages
+        ]
+        ended = _leave_out_suppressed(created, now, using, owner=owner)
+        rows.insert(created, using)
+        recording.record(ended, now, using)
+        _supersede(messages, created, now, using, owner=owner)
         _announce(created, using)
     return [one.row for one in created]
 
@@ -134,10 +141,14 @@ def _taken_in(
             # second mail.
             return written[-1]
         if intake is not None:
-            intake.open(message, using, is_test=is_test)
-        [one] = _insert(
-            [message],
-            using,
+            intake.open(using)
+        # Behind what may have waited for another transaction, and once for all that follows.
+        now = db_now(using)
+        if intake is not None:
+            intake.admit(message, now, using, owner=owner, is_test=is_test)
+        one = rows.new(
+            message,
+            now,
             owner=owner,
             request_id=request_id,
             deliver_using=deliver_using,
@@ -146,6 +157,8 @@ def _taken_in(
             retry_of=None if intake is None else intake.retry_of,
             callback=None if intake is None else intake.callback,
         )
+        rows.insert([one], using)
+        _supersede([message], [one], now, using, owner=owner)
         if intake is not None:
             intake.close(one.row, using)
         if lease is None:
@@ -154,42 +167,6 @@ def _taken_in(
         return one
 
     return retried(record, using=using, patience=CALLER_PATIENCE, durable=lease is not None)
-
-
-def _insert(
-    messages: Collection[Recordable],
-    using: str,
-    *,
-    owner: str,
-    request_id: str,
-    deliver_using: Sequence[str],
-    is_test: bool,
-    lease: timedelta | None = None,
-    retry_of: uuid.UUID | None = None,
-    callback: Callback | None = None,
-) -> list[New]:
-    now = db_now(using)
-    created = [
-        rows.new(
-            message,
-            now,
-            owner=owner,
-            request_id=request_id,
-            deliver_using=deliver_using,
-            is_test=is_test,
-            lease=lease,
-            retry_of=retry_of,
-            callback=callback,
-        )
-        for message in messages
-    ]
-    ended: list[Record] = []
-    if lease is None:
-        ended = _leave_out_suppressed(created, now, using, owner=owner)
-    rows.insert(created, using)
-    recording.record(ended, now, using)
-    _supersede(messages, created, using, owner=owner)
-    return created
 
 
 def _announce(created: Collection[New], using: str) -> None:
@@ -204,7 +181,7 @@ def _leave_out_suppressed(
 ) -> list[Record]:
     """Leave out the addresses that are suppressed, and return the messages that end by that."""
     addresses = {address for one in created for address in one.envelope.recipients}
-    dead = suppression.among(addresses, owner=owner, using=using)
+    dead = suppression.among(addresses, now, using, owner=owner)
     if not dead:
         return []
     ended = []
@@ -218,7 +195,12 @@ def _leave_out_suppressed(
 
 
 def _supersede(
-    messages: Collection[Recordable], created: list[New], using: str, *, owner: str
+    messages: Collection[Recordable],
+    created: list[New],
+    now: datetime,
+    using: str,
+    *,
+    owner: str,
 ) -> None:
     """End the older messages that the new ones take the place of.
 
@@ -238,19 +220,25 @@ def _supersede(
         return
     # Of several new ones the last stays, as if they had been submitted one by one.
     newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
-    older = (
-        Message.objects.using(using)
-        .filter(supersede_hash__in=hashes, state=State.QUEUED)
-        .exclude(id__in=newest.values())
-        .defer("sealed")
-    )
-    records = rows.load(rows.locked(older, using, skip=True), using)
-    if not records:
+    ids = _queued(hashes, using) - set(newest.values())
+    if not ids:
         return
-    now = db_now(using)
+    older = Message.objects.using(using).filter(id__in=ids, state=State.QUEUED).defer("sealed")
+    records = rows.load(rows.locked(older, using, skip=True), using)
     for record in records.values():
         record.finish(State.SUPERSEDED, None, now)
     recording.record(records.values(), now, using)
     rows.store(records.values(), using)
     for record in records.values():
         announce(record.row, using)
+
+
+def _queued(hashes: list[str], using: str) -> set[uuid.UUID]:
+    """Return the ids of queued messages by what newer ones take their place: nearly always none."""
+    found = statements.execute(
+        f"SELECT id FROM {statements.table(Message, using)} "  # noqa: S608 - a name of ours
+        f"WHERE supersede_hash IN {statements.marks(hashes)} AND state = %s",
+        [*hashes, State.QUEUED],
+        using,
+    )
+    return {Message._meta.pk.to_python(id) for (id,) in found}

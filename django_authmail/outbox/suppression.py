@@ -19,6 +19,7 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientSuppressed
 from django_authmail.hashes import address_hashes
 from django_authmail.models import Recipient, Suppression
+from django_authmail.outbox import statements
 from django_authmail.outbox.record import Record
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 
@@ -33,26 +34,25 @@ SUPPRESSED = Failure(
 )
 
 
-def among(addresses: Collection[str], *, owner: str, using: str) -> set[str]:
+def among(addresses: Collection[str], now: datetime, using: str, *, owner: str) -> set[str]:
     """Return those of `addresses` that nothing of `owner` is sent to at the moment."""
-    if not conf.suppress_for:
+    if not addresses or not conf.suppress_for:
         return set()
     # By every key: an address that was suppressed before a rotation has the hash of its time.
     by_hash = {found: address for address in addresses for found in address_hashes(address)}
-    rows = Suppression.objects.using(using).filter(owner=owner, address_hash__in=by_hash)
-    ends = dict(rows.values_list("address_hash", "ends_at"))
-    if not ends:
-        return set()  # as nearly always: the clock need not be asked
-    now = db_now(using)
-    return {by_hash[found] for found, ends_at in ends.items() if ends_at > now}
+    found = statements.execute(
+        f"SELECT address_hash FROM {statements.table(Suppression, using)} "  # noqa: S608 - a name of ours
+        f"WHERE owner = %s AND address_hash IN {statements.marks(by_hash)} AND ends_at > %s",
+        [owner, *by_hash, statements.moment(now, using)],
+        using,
+    )
+    return {by_hash[hash] for (hash,) in found}
 
 
-def refuse(addresses: Collection[str], *, owner: str) -> None:
+def refuse(addresses: Collection[str], *, owner: str, now: datetime | None = None) -> None:
     """Raise RecipientSuppressed if nothing of `owner` is sent to one of `addresses`."""
     using = router.db_for_write(Suppression)
-    if not conf.suppress_for:
-        return
-    if found := among(addresses, owner=owner, using=using):
+    if found := among(addresses, now or db_now(using), using, owner=owner):
         raise RecipientSuppressed(frozenset(found))
 
 
