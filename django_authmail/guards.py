@@ -154,7 +154,8 @@ def host_name(value: str) -> str:
             return str(ip_address(value))
     except ValueError:
         pass
-    labels = [label if label.isascii() else _a_label(label) for label in value.lower().split(".")]
+    # Each by itself: some letters that are not ASCII have small ones that are.
+    labels = [label.lower() if label.isascii() else _a_label(label) for label in value.split(".")]
     name = ".".join(labels)
     if len(name) > MAX_HOST_OCTETS or not all(map(_HOST_LABEL.fullmatch, labels)):
         raise ValueError("this is no name of a host")

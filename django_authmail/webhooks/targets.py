@@ -124,14 +124,14 @@ def check_url(url: str) -> Target:
         raise WebhookUrlRefused("has a character that no URL has, or a fragment")
     try:
         parts = urlsplit(url)
-        given, port = parts.hostname or "", parts.port
+        port = parts.port
     except ValueError:
         raise WebhookUrlRefused("is not a URL") from None
     if parts.scheme not in ("https", "http"):
         raise WebhookUrlRefused("must begin with https://")
     if "@" in parts.netloc:
         raise WebhookUrlRefused("must have no user and no password: a secret belongs elsewhere")
-    host = _host(given)
+    host = _host(parts.netloc)
     is_https = parts.scheme == "https"
     port = (443 if is_https else 80) if port is None else port
     target = Target(
@@ -163,8 +163,13 @@ def resolve(target: Target, *, seconds: float) -> list[str]:
     return [str(one) for one in found]
 
 
-def _host(given: str) -> str:
+def _host(netloc: str) -> str:
+    # Not `hostname` of what was split: it has small letters, a "k" for the sign of Kelvin too.
+    is_v6 = netloc.startswith("[")
+    given = netloc[1:].partition("]")[0] if is_v6 else netloc.partition(":")[0]
     try:
+        if is_v6 and ":" not in given:
+            raise ValueError
         return host_name(given)
     except ValueError:
         raise WebhookUrlRefused(
