@@ -109,6 +109,8 @@ def _exchange(
     url = http.URL(target.url)
     backend = cast("httpcore2.NetworkBackend", network)
     sent = {
+        # httpcore2 would leave out the brackets of an IPv6 address (RFC 9110 7.2).
+        "Host": target.authority,
         "Content-Type": "application/json",
         "User-Agent": f"django-authmail/{__version__}",
         "Accept": "*/*",

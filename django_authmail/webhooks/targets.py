@@ -81,6 +81,11 @@ class Target:
     #: Its form is only for addresses of our own, as http is under AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK.
     is_private_only: bool = False
 
+    @property
+    def authority(self) -> str:
+        """Host and port as a URL has them."""
+        return urlsplit(self.url).netloc
+
 
 class Unresolvable(Exception):
     """Raised when a name has no address now, which may be otherwise later.
