@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 from django_authmail import tracing
 from django_authmail.conf import conf
@@ -26,8 +26,6 @@ from django_authmail.outbox.lease import LEASE_MARGIN
 from django_authmail.outbox.record import Record
 from django_authmail.webhooks import callbacks
 from django_authmail.webhooks.callbacks import Callback
-
-M = TypeVar("M", bound=Model)
 
 #: What a change of state may write. The rest of a row stays as it was submitted.
 _MESSAGE = (
@@ -183,47 +181,17 @@ def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
 
 def store(records: Collection[Record], using: str) -> None:
     """Write what has changed in `records`."""
-    _update([r.row for r in records if not r.row.is_final], _MESSAGE, using)
-    _update([r.row for r in records if r.row.is_final], _FINAL, using)
-    _update([changed for r in records for changed in r.changed], _RECIPIENT, using)
+    statements.update([r.row for r in records if not r.row.is_final], _MESSAGE, using)
+    statements.update([r.row for r in records if r.row.is_final], _FINAL, using)
+    statements.update([changed for r in records for changed in r.changed], _RECIPIENT, using)
     attempts = [r.attempt for r in records if r.attempt is not None]
-    _update([a for a in attempts if a.pk is not None], _ATTEMPT, using)
-    Attempt.objects.using(using).bulk_create(a for a in attempts if a.pk is None)
+    statements.update([a for a in attempts if not _is_new(a)], _ATTEMPT, using)
+    statements.insert([a for a in attempts if _is_new(a)], using)
     for record in records:
+        if record.attempt is not None and _is_new(record.attempt):
+            record.is_current = False  # the database was not asked for its key
         record.changed, record.attempt = [], None
 
 
-def _update(rows: Sequence[M], names: Sequence[str], using: str) -> None:
-    """Write the fields `names` of all `rows`.
-
-    Not `bulk_update`: its CASE for each row and field costs more than all the rest together.
-    """
-    if not rows:
-        return
-    connection = connections[using]
-    quoted = connection.ops.quote_name
-    meta = rows[0]._meta
-    by_name = {f.name: f for f in meta.concrete_fields}
-    fields = [*(by_name[name] for name in names), meta.pk]
-    columns = [quoted(str(f.column)) for f in fields]
-    table = quoted(meta.db_table)
-    values = [
-        [f.get_db_prep_save(getattr(row, f.attname), connection) for f in fields] for row in rows
-    ]
-    changed = ", ".join(f"{c} = %s" for c in columns[:-1])
-    one = f"UPDATE {table} SET {changed} WHERE {columns[-1]} = %s"  # noqa: S608 - names of ours
-    with connection.cursor() as cursor:
-        if len(values) == 1:
-            cursor.execute(one, values[0])
-        elif connection.vendor == "postgresql":
-            # One statement, parsed and planned once. The first row says what the columns are.
-            first = ", ".join(f"%s::{f.rel_db_type(connection)}" for f in fields)
-            others = f", ({', '.join(['%s'] * len(fields))})" * (len(values) - 1)
-            changed = ", ".join(f"{c} = new.{c}" for c in columns[:-1])
-            cursor.execute(
-                f"UPDATE {table} SET {changed} FROM (VALUES ({first}){others}) "  # noqa: S608 - names of ours
-                f"AS new ({', '.join(columns)}) WHERE {table}.{columns[-1]} = new.{columns[-1]}",
-                [value for row in values for value in row],
-            )
-        else:
-            cursor.executemany(one, values)
+def _is_new(attempt: Attempt) -> bool:
+    return attempt.pk is None

@@ -252,9 +252,6 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
         rows.store(changed, using)
 
     retried(write, using=using, patience=patience)
-    for id, claim in claimed.items():
-        # A caller may go on with its claim.
-        claim.record.is_current = written.get(id) is claim.record.row
     return written
 
 
