@@ -80,7 +80,7 @@ class Message(models.Model):
     due_at = models.DateTimeField(_("due"), null=True)
     #: Keyed hash of owner, kind, recipient and the caller's own key: what a newer message of the
     #: same hash takes the place of. Empty when final, and for kinds that nothing supersedes.
-    supersede_hash = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    supersede_hash = models.CharField(max_length=64, blank=True, editable=False)
     #: Names of the carriers that it may leave by, in their order; empty: AUTHMAIL_DELIVER_USING.
     deliver_using = models.JSONField(default=list, editable=False)
     #: The one of them that it is being handed over by, where that is not the first. A message whose
@@ -116,6 +116,8 @@ class Message(models.Model):
         indexes = [
             # The only one that the queue reads: what is final has no due time.
             models.Index(fields=["priority", "due_at"], name="authmail_message_due"),
+            # Not db_index: PostgreSQL would get a second one, for LIKE, that each write pays for.
+            models.Index(fields=["supersede_hash"], name="authmail_message_supersede"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -126,6 +128,13 @@ class Message(models.Model):
                         ~Q(state__in=OPEN_STATES)
                         & Q(sealed__isnull=True, due_at__isnull=True, webhook__isnull=True)
                     )
+                ),
+            ),
+            models.CheckConstraint(
+                name="authmail_message_final_is_settled",
+                condition=(
+                    Q(state__in=OPEN_STATES, settled_at__isnull=True)
+                    | (~Q(state__in=OPEN_STATES) & Q(settled_at__isnull=False, supersede_hash=""))
                 ),
             ),
             models.CheckConstraint(
@@ -157,12 +166,13 @@ class Recipient(models.Model):
         UNSENT = "unsent", _("not sent")
         UNKNOWN = "unknown", _("unknown")
 
-    message = models.ForeignKey(Message, models.CASCADE, related_name="recipients")
+    # Without an index of its own: that of the constraint begins with it.
+    message = models.ForeignKey(Message, models.CASCADE, related_name="recipients", db_index=False)
     position = models.PositiveIntegerField()
     masked = models.CharField(_("recipient"), max_length=320)
     #: The whole address; empty unless AUTHMAIL_STORE_ADDRESSES.
     address = models.CharField(_("address"), max_length=320, blank=True)
-    address_hash = models.CharField(max_length=64, db_index=True)
+    address_hash = models.CharField(max_length=64)
     folded_hash = models.CharField(max_length=64)
     state = models.CharField(_("state"), max_length=16, choices=State, default=State.PENDING)
     error_code = models.CharField(_("error code"), max_length=32, blank=True)
@@ -175,6 +185,7 @@ class Recipient(models.Model):
         verbose_name = _("recipient")
         verbose_name_plural = _("recipients")
         ordering = ["position"]
+        indexes = [models.Index(fields=["address_hash"], name="authmail_recipient_address")]
         constraints = [
             models.UniqueConstraint(
                 fields=["message", "position"], name="authmail_recipient_position"
@@ -195,7 +206,7 @@ class Attempt(models.Model):
         FAILED = "failed", _("failed")
         UNKNOWN = "unknown", _("unknown")
 
-    message = models.ForeignKey(Message, models.CASCADE, related_name="attempts")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField(_("number"))
     started_at = models.DateTimeField(_("started"))
     duration_ms = models.PositiveIntegerField(_("milliseconds"))

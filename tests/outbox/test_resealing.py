@@ -83,7 +83,9 @@ def test_what_became_final_in_the_meantime_gets_no_body(
     settings.AUTHMAIL_SEALING_KEYS = [NEW, OLD]
 
     def while_a_worker_ends_it(sealed: bytes) -> bytes:
-        Message.objects.filter(id=row.id).update(state="failed", sealed=None, due_at=None)
+        Message.objects.filter(id=row.id).update(
+            state="failed", sealed=None, due_at=None, settled_at=row.created_at, supersede_hash=""
+        )
         return sealing.reseal(sealed)
 
     monkeypatch.setattr("django_authmail.outbox.resealing.reseal", while_a_worker_ends_it)
