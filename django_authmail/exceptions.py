@@ -17,6 +17,7 @@ AuthmailError
 ├── IdempotencyKeyReused                an Idempotency-Key that was given with another body
 ├── Outrun                              another request with the same Idempotency-Key was faster
 ├── NotRotatable                        rotating a key that has ended or was replaced
+├── EndpointDisabled                    a test for an endpoint that nothing is sent to
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -187,6 +188,12 @@ class NotRotatable(AuthmailError):
     """Raised when a key that has ended, or that another has replaced, is to be rotated."""
 
     code = "not_rotatable"
+
+
+class EndpointDisabled(AuthmailError):
+    """Raised when something is to be sent to a webhook endpoint that is disabled."""
+
+    code = "endpoint_disabled"
 
 
 class LeaseLost(AuthmailError):

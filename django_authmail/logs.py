@@ -40,9 +40,14 @@ def log_event(logger: logging.Logger, *, id: object, state: str, **facts: Any) -
     level = _LEVELS.get(state, logging.ERROR)
     if state == "queued" and facts.get("error_code"):
         level = logging.WARNING  # deferred: it will be tried again
+    log_line(logger, level, f"email.{state}", id=str(id), **facts)
+
+
+def log_line(logger: logging.Logger, level: int, event: str, **facts: Any) -> None:
+    """Log that `event` happened. Facts that are empty are left out."""
     if not logger.isEnabledFor(level):
         return
-    known = {"event": f"email.{state}", "id": str(id), **facts}
+    known = {"event": event, **facts}
     shown = {name: value for name, value in known.items() if value not in ("", None)}
     text = " ".join(f"{name}={value}" for name, value in shown.items() if name != "event")
     # The values travel as attributes of the record too, for handlers that want them apart.

@@ -50,6 +50,17 @@ if installed("prometheus_client"):
         "Requests that a limit refused: of a key, a recipient, or failed authentications.",
         ["scope"],
     )
+    _webhooks = Counter(
+        "authmail_webhook_deliveries_total",
+        "Attempts to tell a receiver, by what became of the delivery.",
+        ["result"],
+    )
+    _webhooks_failed = Counter("email_webhook_failed_total", "Webhooks that were given up.")
+    _endpoints_disabled = Counter(
+        "authmail_webhook_endpoints_disabled_total",
+        "Endpoints that were disabled by themselves.",
+        ["reason"],
+    )
     _connections = Gauge(
         "authmail_pool_connections",
         "Connections of the pools, looked at every five seconds.",
@@ -112,6 +123,21 @@ def count_rate_limited(scope: str) -> None:
     """Count a request that a limit refused: `key`, `recipient` or `auth`."""
     if _AVAILABLE:
         _rate_limited.labels(scope=scope).inc()
+
+
+def count_webhook(result: str) -> None:
+    """Count an attempt to tell a receiver: `delivered`, `deferred`, or `failed` for good."""
+    if not _AVAILABLE:
+        return
+    _webhooks.labels(result=result).inc()
+    if result == "failed":
+        _webhooks_failed.inc()
+
+
+def count_endpoint_disabled(reason: str) -> None:
+    """Count an endpoint that was disabled by itself: `gone` or `failing`."""
+    if _AVAILABLE:
+        _endpoints_disabled.labels(reason=reason).inc()
 
 
 def set_connections(*, idle: int, lent: int) -> None:

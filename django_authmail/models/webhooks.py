@@ -6,9 +6,12 @@ A delivery changes its state only through the verbs of `webhooks.deliveries`.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.deletion import Collector
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -17,6 +20,21 @@ from django_authmail.models.outbox import Message
 
 #: The longest URL that is taken, in characters.
 MAX_URL = 2000
+
+
+def delete_too(
+    collector: Collector,
+    field: models.ForeignKey[Any, Any],
+    rows: Sequence[models.Model],
+    using: str,
+) -> None:
+    """Do as `models.CASCADE` does, without making the column NULL first.
+
+    That is what Django does on MySQL, and a delivery without an endpoint would be a request's own.
+    """
+    collector.collect(
+        rows, source=field.related_model, source_attr=field.name, fail_on_restricted=False
+    )
 
 
 class WebhookEndpoint(models.Model):
@@ -68,7 +86,7 @@ class WebhookDelivery(models.Model):
     #: is deleted at this moment must not keep a mail from being settled.
     endpoint = models.ForeignKey(
         WebhookEndpoint,
-        models.CASCADE,
+        delete_too,
         db_constraint=False,
         verbose_name=_("endpoint"),
         related_name="deliveries",
@@ -94,6 +112,8 @@ class WebhookDelivery(models.Model):
     #: Pending: the time to send; sending: the end of the lease; NULL when final.
     due_at = models.DateTimeField(_("due"), null=True)
     attempt_count = models.PositiveSmallIntegerField(pgettext_lazy("count", "attempts"), default=0)
+    #: Of them, those since it was queued, or queued again: they say how long to wait.
+    round_count = models.PositiveSmallIntegerField(default=0, editable=False)
     #: Of the last attempt.
     status_code = models.PositiveSmallIntegerField(_("HTTP status"), null=True)
     reason = models.CharField(_("reason"), max_length=48, blank=True)

@@ -68,7 +68,12 @@ def queue(deliveries: Sequence[WebhookDelivery], using: str) -> None:
         return
     WebhookDelivery.objects.using(using).bulk_create(deliveries, batch_size=_BATCH)
     first = deliveries[0]
-    about = {"request_id": first.request_id, "traceparent": first.traceparent}
+    announce(using, request_id=first.request_id, traceparent=first.traceparent)
+
+
+def announce(using: str, *, request_id: str = "", traceparent: str = "") -> None:
+    """Tell couriers, after the commit, that something is due."""
+    about = {"request_id": request_id, "traceparent": traceparent}
     transaction.on_commit(lambda: webhook_queued.send_robust(WebhookDelivery, **about), using=using)
 
 

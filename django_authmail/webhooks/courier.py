@@ -1,0 +1,255 @@
+"""Send what is due to receivers, several at a time, away from the mails.
+
+Threads post, each one delivery at a time, and know no database. The courier's own thread does what
+concerns it for all of them: it settles what has come back, and claims as many as there are threads
+free. A slow receiver takes up a thread and a place of its host; it delays no mail, for none waits
+here, and no other receiver.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from django.db import DatabaseError, close_old_connections, connections
+
+from django_authmail.busy import working
+from django_authmail.conf import conf
+from django_authmail.logs import describe
+from django_authmail.webhooks import deliveries, posting, settlement, signing
+from django_authmail.webhooks.deliveries import Claim
+from django_authmail.webhooks.posting import Posted
+from django_authmail.webhooks.settlement import End
+
+logger = logging.getLogger(__name__)
+
+#: Deliveries under way at a time: two slow receivers leave room for others.
+WIDTH = 8
+#: Seconds between two looks at a table with nothing due; each is one query of an index.
+IDLE_PAUSE = 0.5
+#: Seconds until a database that does not answer is asked again.
+TROUBLE_PAUSE = 1.0
+#: Seconds that a delivery that came back waits for the next one to be settled with it.
+GATHERING = 0.003
+#: Seconds after which the connection to the database may be replaced by a new one.
+RENEW_AFTER = 60.0
+#: A courier that was woken waits for what is due within so many seconds, instead of ending: a
+#: schedule that begins with a few seconds shall not depend on the next sweep.
+LINGER = 3.0
+
+
+class Courier:
+    """Sends due deliveries, up to `width` side by side.
+
+    `on_trouble` is told of a database that does not answer, and the loop goes on. Without one, the
+    error is raised once what is in hand has been finished.
+    """
+
+    def __init__(
+        self,
+        width: int = WIDTH,
+        *,
+        on_trouble: Callable[[DatabaseError], None] | None = None,
+    ) -> None:
+        self._width = width
+        self._on_trouble = on_trouble
+        self._claims: SimpleQueue[Claim | None] = SimpleQueue()
+        # None: it is not known what became of it, and its lease ends.
+        self._back: SimpleQueue[End | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+        self._renew_at = 0.0
+
+    def run(self, stop: threading.Event, *, until_empty: bool = False, linger: float = 0.0) -> int:
+        """Send until `stop` is set, or with `until_empty` until nothing is due.
+
+        With `linger`, what is due within so many seconds is waited for. Returns how many were
+        claimed; those in hand are finished before.
+        """
+        try:
+            return self._loop(stop, until_empty, linger)
+        finally:
+            for _ in self._threads:
+                self._claims.put(None)
+            for thread in self._threads:
+                thread.join()
+            self._threads = []
+
+    @working()
+    def _loop(self, stop: threading.Event, until_empty: bool, linger: float) -> int:
+        total = 0
+        while True:
+            claimed, pause = 0, IDLE_PAUSE
+            try:
+                if not stop.is_set():
+                    claimed = self._claim()
+                total += claimed
+                if self._under_way:
+                    self._settle()
+                    continue
+                if stop.is_set():
+                    return total
+                if until_empty and not claimed:
+                    wait = deliveries.seconds_until_due() if linger else None
+                    if wait is None or wait > linger:
+                        return total
+                    # Never quite 0: what is due and was not claimed waits for a place of its host.
+                    pause = min(max(wait, 0.05), IDLE_PAUSE)
+            except DatabaseError as error:
+                if self._under_way:
+                    continue  # what is in hand is settled first, and then it is asked again
+                if self._on_trouble is None:
+                    raise
+                self._on_trouble(error)
+                pause = TROUBLE_PAUSE
+            stop.wait(pause)
+
+    def _claim(self) -> int:
+        free = self._width - self._under_way
+        if not free:
+            return 0
+        if time.monotonic() > self._renew_at:
+            close_old_connections()
+            self._renew_at = time.monotonic() + RENEW_AFTER
+        claims = deliveries.claim_due(free)
+        self._under_way += len(claims)
+        while len(self._threads) < self._under_way:
+            thread = threading.Thread(
+                target=self._work, name=f"authmail-courier-{len(self._threads)}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+        for claim in claims:
+            self._claims.put(claim)
+        return len(claims)
+
+    def _settle(self) -> None:
+        """Wait a moment for deliveries to come back, and settle those that have."""
+        back: list[End | None] = []
+        try:
+            back.append(self._back.get(timeout=IDLE_PAUSE))
+            while len(back) < self._under_way:
+                back.append(self._back.get(timeout=GATHERING))
+        except Empty:
+            pass
+        self._under_way -= len(back)
+        ends = [end for end in back if end is not None]
+        if not ends:
+            return
+        left = deliveries.LEASE_MARGIN.total_seconds() - max(
+            end.claim.seconds_held - end.posted.duration_seconds for end in ends
+        )
+        try:
+            settlement.settle_many(ends, patience=max(left - 2.0, 1.0))
+        except DatabaseError as error:
+            # Their leases end, and they are sent once more, with the same id.
+            for end in ends:
+                logger.error(
+                    "webhook.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
+                )
+
+    @working()
+    def _work(self) -> None:
+        while (claim := self._claims.get()) is not None:
+            self._back.put(_sent(claim))
+
+
+def _sent(claim: Claim) -> End | None:
+    try:
+        return End(claim=claim, posted=_post(claim))
+    except Exception as error:
+        # Its lease ends, and it is tried again: nothing that a receiver does comes here.
+        logger.error("webhook.error id=%s error=%s", claim.id, describe(error))
+        return None
+
+
+def _post(claim: Claim) -> Posted:
+    # The database's clock, as everywhere: receivers refuse what is signed for another time.
+    timestamp = int(claim.claimed_at.timestamp() + claim.seconds_held)
+    headers = signing.headers(
+        id=claim.webhook_id,
+        timestamp=timestamp,
+        body=claim.body,
+        secrets=claim.secrets,
+        s0=claim.endpoint is None,
+        v1=conf.webhook_signature_v1,
+    )
+    about = {"X-Request-ID": claim.request_id, "traceparent": claim.traceparent}
+    headers |= {name: value for name, value in about.items() if value}
+    seconds = conf.webhook_timeout.total_seconds()
+    return posting.post(claim.url, claim.body, headers, seconds=seconds)
+
+
+# -- in a process that has something else to do ---------------------------------------------
+
+
+class _Background:
+    """One courier of this process, in threads that end when there is nothing to do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_running = False
+        self._is_wanted = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        with self._lock:
+            self._is_wanted = True
+            if self._is_running or self._stop.is_set():
+                return
+            self._is_running = True
+            self._thread = threading.Thread(target=self._run, name="authmail-courier", daemon=True)
+            self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        self._stop.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while self._goes_on():
+                Courier().run(self._stop, until_empty=True, linger=LINGER)
+        except Exception as error:
+            # The next sweep wakes it again.
+            logger.error("webhook.courier_error error=%s", describe(error))
+            with self._lock:
+                self._is_running = False
+        finally:
+            connections.close_all()
+
+    def _goes_on(self) -> bool:
+        """Tell whether somebody has woken it since it began its last round."""
+        with self._lock:
+            self._is_running = self._is_wanted and not self._stop.is_set()
+            self._is_wanted = False
+            return self._is_running
+
+
+def wake() -> None:
+    """Let this process send what is due, in the background, and return at once."""
+    _background.wake()
+
+
+def stop(seconds: float = 5.0) -> None:
+    """Claim nothing more in the background, and wait for what is in hand, so long at most."""
+    _background.stop(seconds)
+
+
+_background = _Background()
+
+
+def _after_fork() -> None:
+    # The child has none of the threads.
+    global _background
+    _background = _Background()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,294 @@
+"""The verbs that change a delivery: claimed, settled, replayed.
+
+               claim              settle (2xx)
+    pending ──────────► sending ──────────────► delivered ─┐
+       ▲ ▲                │  │                             │ replay
+       │ └─ settle (later)┘  └─ settle (last) ► failed ────┤
+       └───────────────────────────────────────────────────┘
+
+A claim is a lease, as that of a message: a row whose lease has ended is due again, with the same
+`webhook-id`. To be sent twice is the receiver's to notice; to be lost is not to happen.
+
+Each host has a few places. A delivery takes one up while it is under way, and a unique constraint
+holds over all processes that no two have the same: a receiver that is slow keeps couriers for
+others free, and one that was down is not run over.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, router, transaction
+from django.db.models import Q, QuerySet
+
+from django_authmail import metrics
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.exceptions import SealBroken
+from django_authmail.logs import log_line
+from django_authmail.models import WebhookDelivery
+from django_authmail.sealing import unseal
+from django_authmail.secret import Secret
+from django_authmail.transactions import PATIENCE, retried
+from django_authmail.webhooks import callbacks, endpoints, recording
+
+logger = logging.getLogger(__name__)
+
+State = WebhookDelivery.State
+
+#: A lease outlives the longest attempt by this: a slow courier is not taken for a dead one.
+LEASE_MARGIN = timedelta(seconds=15)
+#: Deliveries that are under way to one host at a time, over all processes.
+PLACES = 2
+#: Due rows that are looked at for each one that is wanted: those of a busy host stand in the way.
+_LOOKED_AT = 10
+#: Times that another courier may be faster.
+_TRIES = 5
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A delivery that this courier may send until its lease ends."""
+
+    id: uuid.UUID
+    lease: uuid.UUID
+    type: str
+    host: str
+    #: May have a token of the receiver's in it.
+    url: Secret
+    #: What signs it, newest first; none: nothing does.
+    secrets: tuple[Secret, ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    #: None: where its request said, and S0's headers are wanted.
+    endpoint: uuid.UUID | None
+    #: Number of the attempt that is about to be made, from 1.
+    attempt: int
+    #: The database's time, and that of `time.monotonic`, when it was claimed.
+    claimed_at: datetime
+    claimed: float
+    request_id: str = ""
+    traceparent: str = ""
+
+    @property
+    def webhook_id(self) -> str:
+        """What a receiver knows it by: the same at every attempt."""
+        return f"msg_{self.id.hex}"
+
+    @property
+    def seconds_held(self) -> float:
+        """How long ago it was claimed."""
+        return time.monotonic() - self.claimed
+
+
+def claim_due(limit: int, *, patience: float = PATIENCE) -> list[Claim]:
+    """Claim up to `limit` due deliveries, the longest due first; send them side by side.
+
+    Of one host there are never more than its places, whatever other couriers have.
+    """
+    using = router.db_for_write(WebhookDelivery)
+    for _ in range(_TRIES):
+        try:
+            claims = retried(lambda: _take(limit, using), using=using, patience=patience)
+        except IntegrityError:
+            # Another courier took a place that was free when it was looked at.
+            continue
+        if claims is not None:
+            return claims
+    return []
+
+
+def seconds_until_due() -> float | None:
+    """Return how long it is until the next delivery is due; 0: one is; None: there is none."""
+    using = router.db_for_write(WebhookDelivery)
+    rows = WebhookDelivery.objects.using(using).filter(due_at__isnull=False)
+    first = rows.order_by("due_at").values_list("due_at", flat=True).first()
+    return None if first is None else max((first - db_now(using)).total_seconds(), 0.0)
+
+
+def _take(limit: int, using: str) -> list[Claim] | None:
+    """Return claims on what is due and has a place; None where they gave none, and others may."""
+    now, lease = db_now(using), uuid.uuid4()
+    due = WebhookDelivery.objects.using(using).filter(due_at__lte=now)
+    chosen = _choose(due, limit, using)
+    if not chosen:
+        return []
+    end = now + conf.webhook_timeout + LEASE_MARGIN
+    for place, ids in chosen.items():
+        # Compare and swap: nothing was locked, so that couriers do not wait for each other.
+        due.filter(pk__in=ids).update(state=State.SENDING, lease=lease, place=place, due_at=end)
+    ours = [id for ids in chosen.values() for id in ids]
+    rows = WebhookDelivery.objects.using(using).filter(pk__in=ours, lease=lease)
+    claims = []
+    for row in rows.select_related("endpoint").order_by("created_at"):
+        try:
+            claims.append(_claim(row, now))
+        except _Unsendable as error:
+            _end_unsent(row, error.reason, now, using)
+    # None too where all that was due ended unsent: there may be more.
+    return claims or None
+
+
+def _choose(due: QuerySet[WebhookDelivery], limit: int, using: str) -> dict[int, list[uuid.UUID]]:
+    """Return the ids of up to `limit` rows, the longest due first, by the place that each gets."""
+    chosen: dict[int, list[uuid.UUID]] = {}
+    taken: dict[str, set[int]] = {}
+    wanted = limit * _LOOKED_AT
+    for _ in range(_TRIES):
+        full = [host for host, places in taken.items() if len(places) >= PLACES]
+        before = [id for ids in chosen.values() for id in ids]
+        # One whose lease has ended has its place already.
+        found = list(
+            due.exclude(Q(host__in=full) & Q(state=State.PENDING))
+            .exclude(pk__in=before)
+            .order_by("due_at")
+            .only("id", "host", "place")[:wanted]
+        )
+        taken |= _places({row.host for row in found}.difference(taken), using)
+        for row in found:
+            free = _place(row, taken[row.host])
+            if free is None:
+                continue
+            taken[row.host].add(free)
+            chosen.setdefault(free, []).append(row.pk)
+            if sum(map(len, chosen.values())) >= limit:
+                return chosen
+        if len(found) < wanted:
+            break
+    return chosen
+
+
+def _place(row: WebhookDelivery, taken: Collection[int]) -> int | None:
+    if row.place is not None:
+        return row.place
+    return next((place for place in range(PLACES) if place not in taken), None)
+
+
+def _places(hosts: Collection[str], using: str) -> dict[str, set[int]]:
+    """Return the places that are taken of each host."""
+    taken: dict[str, set[int]] = {host: set() for host in hosts}
+    if taken:
+        rows = WebhookDelivery.objects.using(using)
+        # By the index of the constraint; `place` not NULL would read all that was ever sent there.
+        found = rows.filter(host__in=list(taken), place__in=range(PLACES))
+        for host, place in found.values_list("host", "place"):
+            if place is not None:
+                taken[host].add(place)
+    return taken
+
+
+class _Unsendable(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+def _claim(row: WebhookDelivery, now: datetime) -> Claim:
+    if row.lease is None or row.sealed_payload is None:
+        raise ValueError("only a delivery that is being sent has a claim")
+    try:
+        url, secrets = _target(row, now)
+        body = unseal(bytes(row.sealed_payload))
+    except SealBroken:
+        raise _Unsendable("seal_broken") from None
+    return Claim(
+        id=row.id,
+        lease=row.lease,
+        type=row.type,
+        host=row.host,
+        url=url,
+        secrets=secrets,
+        body=body,
+        endpoint=row.endpoint_id,
+        attempt=row.attempt_count + 1,
+        claimed_at=now,
+        claimed=time.monotonic(),
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+    )
+
+
+def _target(row: WebhookDelivery, now: datetime) -> tuple[Secret, tuple[Secret, ...]]:
+    if row.endpoint_id is None:
+        callback, _ = callbacks.unpack(row.id, bytes(row.sealed_target or b""))
+        return callback.url, (callback.secret,) if callback.secret else ()
+    endpoint = row.endpoint
+    # Deleted in the moment in which this was recorded, or disabled since.
+    if endpoint is None or not endpoint.enabled:
+        raise _Unsendable("endpoint_disabled")
+    return Secret(endpoint.url), endpoints.secrets_of(endpoint, now)
+
+
+def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) -> None:
+    values = ended(State.FAILED, now, is_callback=row.endpoint_id is None)
+    WebhookDelivery.objects.using(using).filter(pk=row.pk).update(reason=reason, **values)
+    transaction.on_commit(lambda: metrics.count_webhook("failed"), using=using)
+    log_line(
+        logger,
+        logging.ERROR,
+        "webhook.failed",
+        id=str(row.pk),
+        type=row.type,
+        host=row.host,
+        reason=reason,
+        request_id=row.request_id,
+    )
+
+
+def ended(state: str, now: datetime, *, is_callback: bool) -> dict[str, object]:
+    """Return the columns of a delivery that is final."""
+    values: dict[str, object] = {
+        "state": state,
+        "lease": None,
+        "place": None,
+        "due_at": None,
+        "settled_at": now,
+    }
+    if is_callback:
+        # The caller's addresses, URL and secret go with it.
+        values |= {"sealed_target": None, "sealed_payload": None}
+    return values
+
+
+# -- replay ---------------------------------------------------------------------------------
+
+
+def replayable(rows: QuerySet[WebhookDelivery]) -> QuerySet[WebhookDelivery]:
+    """Return those of `rows` that can be sent again.
+
+    That is: final, for an endpoint that is enabled, and with their payload. A request's own webhook
+    cannot be: its URL and secret are gone.
+    """
+    return rows.filter(due_at__isnull=True, endpoint__enabled=True, sealed_payload__isnull=False)
+
+
+def replay(rows: QuerySet[WebhookDelivery]) -> int:
+    """Send those of `rows` again that can be, with the same `webhook-id`; return how many.
+
+    A receiver that has had one knows it by that.
+    """
+    using = router.db_for_write(WebhookDelivery)
+
+    def write() -> int:
+        ids = list(replayable(rows.using(using)).values_list("pk", flat=True))
+        now = db_now(using)
+        count = 0
+        for start in range(0, len(ids), _BATCH):
+            final = WebhookDelivery.objects.using(using).filter(
+                pk__in=ids[start : start + _BATCH], due_at__isnull=True
+            )
+            count += final.update(
+                state=State.PENDING, due_at=now, settled_at=None, round_count=0, reason=""
+            )
+        if count:
+            recording.announce(using)
+        return count
+
+    count = retried(write, using=using)
+    if count:
+        log_line(logger, logging.INFO, "webhook.replayed", count=count)
+    return count

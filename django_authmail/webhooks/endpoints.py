@@ -1,0 +1,248 @@
+"""How endpoints come and go: made, rotated, enabled, disabled, tested. The only code that writes
+them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import router
+from django.views.decorators.debug import sensitive_variables
+
+from django_authmail.clock import db_now
+from django_authmail.exceptions import EndpointDisabled, SealBroken
+from django_authmail.extras import require
+from django_authmail.logs import log_line
+from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.sealing import seal, unseal
+from django_authmail.secret import Secret
+from django_authmail.transactions import retried
+from django_authmail.webhooks import events, recording, signing, targets
+
+logger = logging.getLogger(__name__)
+
+#: Why an endpoint was disabled by itself.
+GONE = "gone"
+FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A secret, and until when it signs; None: until it is rotated."""
+
+    secret: Secret = field(repr=False)
+    ends_at: datetime | None = None
+
+
+@sensitive_variables()
+def create(
+    url: str, *, description: str = "", event_types: Collection[str] = (), owner: str = ""
+) -> tuple[WebhookEndpoint, Secret]:
+    """Make an endpoint and return its row, and the secret that it is signed for with.
+
+    The secret is not shown again. `event_types` are the types that it is told of; none: all.
+    `owner` is whose messages, as in `Message.owner`; empty: everybody's.
+
+    Raises:
+        WebhookUrlRefused: nothing may be sent to this URL.
+        ValueError: there is no such type.
+        MissingExtra: the extra `webhooks` is not installed.
+    """
+    require("httpcore2", extra="webhooks", why="Sending webhooks")
+    target = targets.check(url)
+    using = router.db_for_write(WebhookEndpoint)
+    secret = Secret(signing.new_secret())
+    row = WebhookEndpoint(
+        url=target.url,
+        description=description,
+        event_types=_known(event_types),
+        owner=owner,
+        created_at=db_now(using),
+    )
+    row.sealed_secrets = _pack(row, [_Kept(secret=secret)])
+    row.save(using=using, force_insert=True)
+    log_line(logger, logging.INFO, "webhook.endpoint_created", id=str(row.pk))
+    return row, secret
+
+
+def change(
+    id: uuid.UUID,
+    *,
+    url: str | None = None,
+    description: str | None = None,
+    event_types: Collection[str] | None = None,
+    owner: str | None = None,
+) -> WebhookEndpoint:
+    """Change what is given, of what `create` takes, and return the row.
+
+    What was recorded before goes to the new URL too.
+
+    Raises:
+        WebhookUrlRefused: nothing may be sent to this URL.
+        ValueError: there is no such type.
+        WebhookEndpoint.DoesNotExist: it was deleted.
+    """
+    using = router.db_for_write(WebhookEndpoint)
+    row = WebhookEndpoint.objects.using(using).get(pk=id)
+    if url is not None and url != row.url:
+        row.url = targets.check(url).url
+    if description is not None:
+        row.description = description
+    if event_types is not None:
+        row.event_types = _known(event_types)
+    if owner is not None:
+        row.owner = owner
+
+    def write() -> None:
+        row.save(using=using, update_fields=["url", "description", "event_types", "owner"])
+        # Deliveries are counted by host: those on their way change theirs with the endpoint.
+        WebhookDelivery.objects.using(using).filter(
+            endpoint=row, state=WebhookDelivery.State.PENDING
+        ).update(host=recording.host_of(row.url))
+
+    retried(write, using=using)
+    log_line(logger, logging.INFO, "webhook.endpoint_changed", id=str(row.pk))
+    return row
+
+
+@sensitive_variables()
+def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
+    """Make the secret that replaces those of an endpoint, and return it; it is not shown again.
+
+    The ones before sign too for `overlap`, and no longer than they would have; zero: no more.
+
+    Raises:
+        WebhookEndpoint.DoesNotExist: it was deleted.
+    """
+    using = router.db_for_write(WebhookEndpoint)
+    secret = Secret(signing.new_secret())
+
+    def write() -> None:
+        row = WebhookEndpoint.objects.using(using).select_for_update().get(pk=id)
+        now = db_now(using)
+        ends = now + overlap
+        kept = [
+            _Kept(
+                secret=old.secret, ends_at=ends if old.ends_at is None else min(ends, old.ends_at)
+            )
+            for old in _valid(row, now)
+            if overlap > timedelta(0)
+        ]
+        row.sealed_secrets = _pack(row, [_Kept(secret=secret), *kept])
+        row.save(using=using, update_fields=["sealed_secrets"])
+
+    retried(write, using=using)
+    log_line(logger, logging.INFO, "webhook.endpoint_rotated", id=str(id))
+    return secret
+
+
+def enable(id: uuid.UUID) -> None:
+    """Send to an endpoint again, from now on. What failed meanwhile can be replayed."""
+    using = router.db_for_write(WebhookEndpoint)
+    changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=False)
+    if changed.update(enabled=True, failing_since=None, disabled_at=None, disabled_reason=""):
+        log_line(logger, logging.INFO, "webhook.endpoint_enabled", id=str(id))
+
+
+def disable(id: uuid.UUID, *, reason: str = "") -> bool:
+    """Send nothing to an endpoint any more; tell whether it was enabled.
+
+    What is on its way to it fails. `reason` is empty where a person wants it: it is logged as an
+    error otherwise, since nobody may know.
+    """
+    using = router.db_for_write(WebhookEndpoint)
+    changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=True)
+    if not changed.update(enabled=False, disabled_at=db_now(using), disabled_reason=reason):
+        return False
+    level = logging.ERROR if reason else logging.INFO
+    log_line(logger, level, "webhook.endpoint_disabled", id=str(id), reason=reason)
+    return True
+
+
+def delete(id: uuid.UUID) -> None:
+    """Delete an endpoint, its secrets, and all that was recorded for it."""
+    using = router.db_for_write(WebhookEndpoint)
+    # First, so that no more is recorded for it while there is much to delete.
+    disable(id)
+    if WebhookEndpoint.objects.using(using).filter(pk=id).delete()[0]:
+        log_line(logger, logging.INFO, "webhook.endpoint_deleted", id=str(id))
+
+
+def send_test(id: uuid.UUID) -> WebhookDelivery:
+    """Queue a `webhook.test` event to an endpoint, and return its delivery.
+
+    Raises:
+        WebhookEndpoint.DoesNotExist: it was deleted.
+        EndpointDisabled: nothing is sent to it.
+    """
+    using = router.db_for_write(WebhookDelivery)
+
+    def write() -> WebhookDelivery:
+        row = WebhookEndpoint.objects.using(using).get(pk=id)
+        if not row.enabled:
+            raise EndpointDisabled("the endpoint is disabled; enable it first")
+        now = db_now(using)
+        delivery = WebhookDelivery(
+            endpoint=row,
+            type=events.TEST,
+            host=recording.host_of(row.url),
+            sealed_payload=seal(events.test_envelope(row.pk, now)),
+            due_at=now,
+            created_at=now,
+        )
+        recording.queue([delivery], using)
+        return delivery
+
+    return retried(write, using=using)
+
+
+def secrets_of(row: WebhookEndpoint, now: datetime) -> tuple[Secret, ...]:
+    """Return what signs for an endpoint now, newest first.
+
+    Raises:
+        SealBroken: no key opens them, or they were sealed for another row.
+    """
+    return tuple(kept.secret for kept in _valid(row, now))
+
+
+def _valid(row: WebhookEndpoint, now: datetime) -> list[_Kept]:
+    return [kept for kept in _unpack(row) if kept.ends_at is None or kept.ends_at > now]
+
+
+def _pack(row: WebhookEndpoint, secrets: Sequence[_Kept]) -> bytes:
+    listed = [
+        {
+            "secret": str(kept.secret),
+            "ends_at": None if kept.ends_at is None else kept.ends_at.isoformat(),
+        }
+        for kept in secrets
+    ]
+    return seal(json.dumps({"id": str(row.pk), "secrets": listed}).encode())
+
+
+def _unpack(row: WebhookEndpoint) -> list[_Kept]:
+    value = json.loads(unseal(bytes(row.sealed_secrets)))
+    if value["id"] != str(row.pk):
+        raise SealBroken("the sealed secrets belong to another endpoint")
+    return [
+        _Kept(
+            secret=Secret(each["secret"]),
+            ends_at=None if each["ends_at"] is None else datetime.fromisoformat(each["ends_at"]),
+        )
+        for each in value["secrets"]
+    ]
+
+
+def _known(types: Collection[str]) -> list[str]:
+    """Return the types in their usual order, each once."""
+    unknown = sorted(set(types).difference(events.MESSAGE_TYPES))
+    if unknown:
+        raise ValueError(
+            f"no type of an event: {', '.join(unknown)}; there are: "
+            f"{', '.join(events.MESSAGE_TYPES)}"
+        )
+    return [type for type in events.MESSAGE_TYPES if type in types]

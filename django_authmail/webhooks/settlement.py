@@ -1,0 +1,175 @@
+"""How an attempt ends: with a success, with another one later, or with the end of the delivery."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import router, transaction
+
+from django_authmail import metrics
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.logs import log_line
+from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.transactions import PATIENCE, retried
+from django_authmail.webhooks import endpoints
+from django_authmail.webhooks.deliveries import Claim, State, ended
+from django_authmail.webhooks.posting import Posted
+
+logger = logging.getLogger(__name__)
+
+#: How long a receiver may ask to be left alone.
+MOST_RETRY_AFTER = timedelta(hours=12)
+#: An endpoint that has taken nothing for so long is disabled.
+FAILING_FOR = timedelta(days=5)
+#: RFC 9110 15.5.11: it is not there any more, and is not coming back.
+GONE = 410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A claim, and what became of its attempt."""
+
+    claim: Claim
+    posted: Posted
+
+    @property
+    def is_gone(self) -> bool:
+        return self.posted.status == GONE
+
+
+def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> None:
+    """Record how attempts ended, in one transaction.
+
+    Those whose lease another courier has taken over are left out: that one sends it again.
+
+    Raises:
+        DatabaseError: the database did not recover in time.
+    """
+    using = router.db_for_write(WebhookDelivery)
+    retried(lambda: _write(ends, using), using=using, patience=patience)
+
+
+def next_delay(
+    backoff: Sequence[float], *, attempt: int, retry_after: float | None, jitter: float
+) -> timedelta | None:
+    """Return how long to wait after the `attempt`-th of a round (from 1) failed; None: no more.
+
+    `retry_after`, in seconds, is the receiver's own wish. `jitter` (0 to 1) spreads what failed
+    together over a fifth of the delay.
+    """
+    if attempt > len(backoff):
+        return None
+    delay = timedelta(seconds=backoff[attempt - 1])
+    if retry_after is not None:
+        # Compared as numbers: a receiver may ask for more than a timedelta can hold.
+        wish = min(retry_after, MOST_RETRY_AFTER.total_seconds())
+        delay = max(delay, timedelta(seconds=wish))
+    return delay * (1 + jitter / 5)
+
+
+def _write(ends: Sequence[End], using: str) -> None:
+    deliveries = WebhookDelivery.objects.using(using)
+    claimed = {end.claim.id: end for end in ends}
+    # In one order, so that two that lock the same rows wait instead of deadlocking.
+    rows = deliveries.select_for_update().filter(pk__in=list(claimed)).order_by("pk")
+    now = db_now(using)
+    attempts: list[WebhookAttempt] = []
+    written: list[End] = []
+    for row in rows.only("pk", "lease", "attempt_count", "round_count"):
+        end = claimed[row.pk]
+        if row.lease != end.claim.lease:
+            log_line(logger, logging.WARNING, "webhook.lease_lost", id=str(row.pk))
+            continue
+        values = _values(end, row.round_count + 1, now)
+        deliveries.filter(pk=row.pk).update(
+            attempt_count=row.attempt_count + 1,
+            round_count=row.round_count + 1,
+            status_code=end.posted.status,
+            reason=end.posted.reason,
+            **values,
+        )
+        attempts.append(_attempt(end, row.attempt_count + 1))
+        written.append(end)
+        _announce(end, str(values["state"]), using)
+    WebhookAttempt.objects.using(using).bulk_create(attempts)
+    _judge(written, now, using)
+
+
+def _values(end: End, attempt: int, now: datetime) -> dict[str, object]:
+    is_callback = end.claim.endpoint is None
+    if end.posted.is_success:
+        return ended(State.DELIVERED, now, is_callback=is_callback)
+    delay = next_delay(
+        conf.webhook_backoff_seconds,
+        attempt=attempt,
+        retry_after=end.posted.retry_after,
+        jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
+    )
+    if delay is None or end.is_gone:
+        return ended(State.FAILED, now, is_callback=is_callback)
+    return {"state": State.PENDING, "lease": None, "place": None, "due_at": now + delay}
+
+
+def _attempt(end: End, number: int) -> WebhookAttempt:
+    return WebhookAttempt(
+        delivery_id=end.claim.id,
+        number=number,
+        started_at=end.claim.claimed_at,
+        duration_ms=round(end.posted.duration_seconds * 1000),
+        status_code=end.posted.status,
+        reason=end.posted.reason,
+    )
+
+
+def _judge(ends: Sequence[End], now: datetime, using: str) -> None:
+    """Take note of which endpoints work, and disable those that have not for long."""
+    by_endpoint: dict[uuid.UUID, list[End]] = {}
+    for end in ends:
+        if end.claim.endpoint is not None:
+            by_endpoint.setdefault(end.claim.endpoint, []).append(end)
+    rows = WebhookEndpoint.objects.using(using)
+    for id, theirs in sorted(by_endpoint.items()):
+        if any(end.is_gone for end in theirs):
+            _disable(id, endpoints.GONE, using)
+        elif any(end.posted.is_success for end in theirs):
+            # Nearly always there is nothing to write.
+            rows.filter(pk=id, failing_since__isnull=False).update(failing_since=None)
+        elif not rows.filter(pk=id, failing_since__isnull=True).update(failing_since=now) and (
+            rows.filter(pk=id, failing_since__lte=now - FAILING_FOR).exists()
+        ):
+            _disable(id, endpoints.FAILING, using)
+
+
+def _disable(id: uuid.UUID, reason: str, using: str) -> None:
+    if endpoints.disable(id, reason=reason):
+        transaction.on_commit(lambda: metrics.count_endpoint_disabled(reason), using=using)
+
+
+def _announce(end: End, state: str, using: str) -> None:
+    claim, posted = end.claim, end.posted
+    word = "deferred" if state == State.PENDING else state
+    level = {"delivered": logging.INFO, "deferred": logging.WARNING}.get(word, logging.ERROR)
+    facts = {
+        "id": str(claim.id),
+        "type": claim.type,
+        "host": claim.host,
+        "endpoint": "" if claim.endpoint is None else str(claim.endpoint),
+        "status": posted.status,
+        "reason": "" if posted.is_success else posted.reason,
+        "attempt": claim.attempt,
+        "duration_ms": round(posted.duration_seconds * 1000),
+        "request_id": claim.request_id,
+        "traceparent": claim.traceparent,
+    }
+
+    def after_commit() -> None:
+        log_line(logger, level, f"webhook.{word}", **facts)
+        metrics.count_webhook(word)
+
+    transaction.on_commit(after_commit, using=using)

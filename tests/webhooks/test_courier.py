@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError
+
+from django_authmail.clock import db_now
+from django_authmail.models import WebhookAttempt, WebhookDelivery
+from django_authmail.outbox import queue
+from django_authmail.outbox.intake import Intake
+from django_authmail.secret import Secret
+from django_authmail.webhooks import deliveries, endpoints, verify, verify_s0
+from django_authmail.webhooks.callbacks import Callback
+from django_authmail.webhooks.courier import Courier
+from tests.outbox.factories import auth_message
+from tests.outbox.test_queue import accepted
+from tests.webhooks.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECRET = "a caller's own secret, in words"
+
+
+def deliver() -> int:
+    return Courier(4).run(threading.Event(), until_empty=True)
+
+
+def make_due() -> None:
+    WebhookDelivery.objects.filter(due_at__isnull=False).update(due_at=db_now("default"))
+
+
+def sent_mail(callback: Callback | None = None) -> None:
+    row = queue.submit(auth_message(), intake=Intake(callback=callback), request_id="r-7")
+    claim = queue.claim(row.id)
+    assert claim is not None
+    queue.settle(claim, accepted(claim), carrier="default")
+
+
+def test_an_endpoint_gets_what_happened_signed_by_every_secret(receiver: Receiver) -> None:
+    row, old = endpoints.create(receiver.url)
+    new = endpoints.rotate(row.pk, overlap=timedelta(hours=1))
+    sent_mail()
+    assert deliver() == 1
+    [received] = receiver.received
+    for secret in (old, new):
+        assert verify(received.body, received.headers, [secret])["type"] == "email.accepted"
+    assert received.headers["Content-Type"] == "application/json"
+    assert received.headers["X-Request-ID"] == "r-7"
+    assert "X-Email-Service-Timestamp" not in received.headers
+    assert WebhookDelivery.objects.get().state == "delivered"
+
+
+def test_a_request_s_own_gets_s0_s_body_and_signature(receiver: Receiver) -> None:
+    sent_mail(Callback(url=Secret(receiver.url), secret=Secret(SECRET)))
+    deliver()
+    [received] = receiver.received
+    assert verify_s0(received.body, received.headers, SECRET)["status"] == "delivered"
+    assert verify(received.body, received.headers, [SECRET])["type"] == "email.accepted"
+    assert "X-Email-Service-Signature" not in received.headers
+
+
+def test_without_a_secret_there_is_no_signature(receiver: Receiver) -> None:
+    sent_mail(Callback(url=Secret(receiver.url)))
+    deliver()
+    [received] = receiver.received
+    assert received.headers["webhook-id"]
+    assert [name for name in received.headers if "signature" in name.lower()] == []
+
+
+def test_the_id_is_the_same_and_the_time_another_at_every_attempt(receiver: Receiver) -> None:
+    receiver.statuses = [500, 503]
+    sent_mail(Callback(url=Secret(receiver.url), secret=Secret(SECRET)))
+    for _ in range(3):
+        deliver()
+        make_due()
+    assert list(receiver.ids.values()) == [3]
+    assert len({received.body for received in receiver.received}) == 1
+    statuses = WebhookAttempt.objects.values_list("status_code", flat=True)
+    assert list(statuses) == [500, 503, 204]
+
+
+def test_a_redirect_is_a_failure_and_not_followed(receiver: Receiver) -> None:
+    receiver.statuses, receiver.headers = [302], {"Location": receiver.url}
+    sent_mail(Callback(url=Secret(receiver.url)))
+    deliver()
+    assert len(receiver.received) == 1
+    row = WebhookDelivery.objects.get()
+    assert (row.state, row.reason, row.status_code) == ("pending", "redirect", 302)
+
+
+def test_retry_after_is_honoured(receiver: Receiver) -> None:
+    receiver.statuses, receiver.headers = [429], {"Retry-After": "120"}
+    sent_mail(Callback(url=Secret(receiver.url)))
+    deliver()
+    assert 115 < (deliveries.seconds_until_due() or 0) <= 144
+
+
+def test_nobody_there_is_tried_again(receiver: Receiver) -> None:
+    with receiving() as gone:
+        url = gone.url
+    sent_mail(Callback(url=Secret(url)))
+    deliver()
+    row = WebhookDelivery.objects.get()
+    assert (row.state, row.reason, row.status_code) == ("pending", "connection_refused", None)
+
+
+def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
+    released = threading.Event()
+    receiver.before = released.wait
+    slow, _ = endpoints.create(receiver.url)
+    # By its other name it is another host.
+    with receiving() as quick:
+        quick.before = released.set
+        quick_url = quick.url.replace("127.0.0.1", "localhost")
+        for _ in range(5):
+            endpoints.send_test(slow.pk)
+        fast, _ = endpoints.create(quick_url)
+        endpoints.send_test(fast.pk)
+        # It ends: the quick one was served while the slow one was under way.
+        assert deliver() == 6
+        assert len(quick.received) == 1
+    assert receiver.most_at_once <= deliveries.PLACES
+    assert len(receiver.received) == 5
+
+
+def test_many_go_to_a_receiver_one_or_two_at_a_time(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(40):
+        endpoints.send_test(row.pk)
+    assert deliver() == 40
+    assert len(receiver.ids) == 40
+    assert receiver.most_at_once <= deliveries.PLACES
+
+
+def test_a_courier_that_is_stopped_finishes_what_it_has_in_hand(receiver: Receiver) -> None:
+    stop = threading.Event()
+    receiver.before = stop.set
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(5):
+        endpoints.send_test(row.pk)
+    done = Courier(1).run(stop)
+    assert done == 1
+    states = list(WebhookDelivery.objects.values_list("state", flat=True))
+    assert sorted(states) == ["delivered", *["pending"] * 4]
+
+
+def test_a_courier_that_lingers_sends_what_is_due_in_a_moment(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    delivery = endpoints.send_test(row.pk)
+    soon = db_now("default") + timedelta(seconds=0.4)
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(due_at=soon)
+    assert deliver() == 0
+    assert Courier(1).run(threading.Event(), until_empty=True, linger=5) == 1
+
+
+def test_a_database_that_fails_is_asked_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    told: list[DatabaseError] = []
+    claim_due, stop = deliveries.claim_due, threading.Event()
+
+    def fail_once(*args: int) -> list[deliveries.Claim]:
+        if not told:
+            raise DatabaseError("gone")
+        return claim_due(*args)
+
+    monkeypatch.setattr(deliveries, "claim_due", fail_once)
+    receiver.before = stop.set
+    began = time.monotonic()
+    Courier(1, on_trouble=told.append).run(stop)
+    assert [str(error) for error in told] == ["gone"]
+    assert len(receiver.received) == 1
+    assert time.monotonic() - began < 10

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+
+from django_authmail.clock import db_now
+from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.outbox import queue
+from django_authmail.outbox.intake import Intake
+from django_authmail.sealing import seal
+from django_authmail.webhooks import deliveries, endpoints, settlement
+from django_authmail.webhooks.deliveries import Claim
+from django_authmail.webhooks.posting import Posted
+from django_authmail.webhooks.settlement import End
+from tests.outbox.factories import auth_message
+from tests.outbox.test_queue import accepted
+from tests.webhooks.test_recording import CALLBACK
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOSTS = ("a.example.com", "b.example.com")
+
+
+@pytest.fixture
+def endpoint() -> WebhookEndpoint:
+    row = WebhookEndpoint(url="https://93.184.215.14/hook")
+    row.sealed_secrets = endpoints._pack(row, [])
+    row.save()
+    return row
+
+
+def waiting(endpoint: WebhookEndpoint, count: int = 1, **changes: Any) -> list[WebhookDelivery]:
+    now = db_now("default")
+    values: dict[str, Any] = {
+        "endpoint": endpoint,
+        "type": "email.accepted",
+        "host": HOSTS[0],
+        "sealed_payload": seal(b"{}"),
+        "due_at": now,
+        "created_at": now,
+    }
+    rows = [WebhookDelivery(**values | changes) for _ in range(count)]
+    return WebhookDelivery.objects.bulk_create(rows)
+
+
+def posted(status: int | None = 204, reason: str = "ok", **changes: Any) -> Posted:
+    values: dict[str, Any] = {"status": status, "reason": reason, "retry_after": None}
+    return Posted(**values | {"duration_seconds": 0.0123} | changes)
+
+
+BUSY = posted(503, "http_status")
+
+
+def settle(claim: Claim, result: Posted) -> WebhookDelivery:
+    settlement.settle_many([End(claim=claim, posted=result)])
+    return WebhookDelivery.objects.get(pk=claim.id)
+
+
+def claimed(count: int = 1) -> list[Claim]:
+    return deliveries.claim_due(count)
+
+
+def end_lease(*claims: Claim) -> None:
+    past = db_now("default") - timedelta(seconds=1)
+    WebhookDelivery.objects.filter(pk__in=[c.id for c in claims]).update(due_at=past)
+
+
+def make_due() -> None:
+    WebhookDelivery.objects.filter(due_at__isnull=False).update(due_at=db_now("default"))
+
+
+# -- claims ---------------------------------------------------------------------------------
+
+
+def test_of_one_host_no_more_are_claimed_than_it_has_places(endpoint: WebhookEndpoint) -> None:
+    waiting(endpoint, 5)
+    waiting(endpoint, 1, host=HOSTS[1])
+    claims = claimed(8)
+    assert sorted(claim.host for claim in claims) == [HOSTS[0], HOSTS[0], HOSTS[1]]
+    assert claimed(8) == []
+    settle(claims[0], posted())
+    assert [claim.host for claim in claimed(8)] == [claims[0].host]
+
+
+def test_many_for_a_busy_host_do_not_stand_in_the_way_of_others(
+    endpoint: WebhookEndpoint,
+) -> None:
+    waiting(endpoint, 100)
+    waiting(endpoint, 1, host=HOSTS[1], due_at=db_now("default"))
+    assert sorted(claim.host for claim in claimed(4)) == [HOSTS[0], HOSTS[0], HOSTS[1]]
+
+
+def test_the_longest_due_is_claimed_first(endpoint: WebhookEndpoint) -> None:
+    now = db_now("default")
+    [late] = waiting(endpoint, due_at=now - timedelta(seconds=1))
+    [first] = waiting(endpoint, due_at=now - timedelta(hours=1))
+    assert [claim.id for claim in claimed(1)] == [first.pk]
+    assert [claim.id for claim in claimed(1)] == [late.pk]
+
+
+def test_what_is_not_due_is_left_alone(endpoint: WebhookEndpoint) -> None:
+    assert deliveries.seconds_until_due() is None
+    waiting(endpoint, due_at=db_now("default") + timedelta(hours=1))
+    assert claimed() == []
+    assert 3590 < (deliveries.seconds_until_due() or 0) <= 3600
+
+
+def test_a_dead_courier_s_delivery_is_claimed_again_with_the_same_id_and_place(
+    endpoint: WebhookEndpoint,
+) -> None:
+    waiting(endpoint, 3)
+    claims = claimed(3)
+    assert len(claims) == 2
+    end_lease(*claims)
+    again = claimed(3)
+    # Theirs are the places: no third one is under way.
+    assert {c.webhook_id for c in again} == {c.webhook_id for c in claims}
+    row = settle(claims[0], posted())
+    assert row.state == "sending"
+    assert not WebhookAttempt.objects.exists()
+
+
+def test_a_place_cannot_be_taken_twice(endpoint: WebhookEndpoint) -> None:
+    waiting(endpoint, 2)
+    [claim] = claimed(1)
+    other = WebhookDelivery.objects.exclude(pk=claim.id)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        other.update(state="sending", lease=claim.lease, place=0)
+
+
+def test_couriers_at_the_same_time_share_what_is_due_and_keep_to_the_places(
+    endpoint: WebhookEndpoint,
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("one connection in memory")
+    for host in ("a", "b", "c", "d"):
+        waiting(endpoint, 10, host=f"{host}.example.com")
+    barrier = threading.Barrier(4)
+
+    def work() -> list[Claim]:
+        try:
+            barrier.wait()
+            return [claim for _ in range(5) for claim in claimed(3)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [claim for each in [pool.submit(work) for _ in range(4)] for claim in each.result()]
+    assert len({claim.id for claim in found}) == len(found) == 8
+    by_host = [claim.host for claim in found]
+    assert max(map(by_host.count, by_host)) == 2
+
+
+def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
+    endpoint: WebhookEndpoint,
+) -> None:
+    [row] = waiting(endpoint)
+    endpoints.disable(endpoint.pk)
+    assert claimed() == []
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.due_at) == ("failed", "endpoint_disabled", None)
+    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+    endpoints.enable(endpoint.pk)
+    assert deliveries.replay(WebhookDelivery.objects.all()) == 1
+    assert [claim.id for claim in claimed()] == [row.pk]
+
+
+def test_what_no_key_opens_fails(endpoint: WebhookEndpoint) -> None:
+    [row] = waiting(endpoint, sealed_payload=b"broken")
+    [other] = waiting(endpoint)
+    assert [claim.id for claim in claimed(5)] == [other.pk]
+    row.refresh_from_db()
+    assert (row.state, row.reason) == ("failed", "seal_broken")
+
+
+def test_a_delivery_whose_endpoint_is_gone_fails(endpoint: WebhookEndpoint) -> None:
+    [row] = waiting(endpoint)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk)._raw_delete("default")
+    assert claimed() == []
+    assert WebhookDelivery.objects.get(pk=row.pk).state == "failed"
+
+
+# -- settled --------------------------------------------------------------------------------
+
+
+def test_a_success_is_recorded_with_its_attempt(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(endpoint)
+    caplog.set_level("INFO", logger="django_authmail")
+    [claim] = claimed()
+    row = settle(claim, posted(200))
+    assert (row.state, row.status_code, row.reason, row.due_at) == ("delivered", 200, "ok", None)
+    assert row.sealed_payload is not None
+    attempt = WebhookAttempt.objects.get()
+    assert (attempt.number, attempt.status_code, attempt.duration_ms) == (1, 200, 12)
+    assert f"webhook.delivered id={row.pk} type=email.accepted host={HOSTS[0]}" in caplog.text
+
+
+def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(
+    endpoint: WebhookEndpoint, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5, 300)
+    waiting(endpoint)
+    for number, wait in ((1, 5), (2, 300)):
+        [claim] = claimed()
+        assert claim.attempt == number
+        row = settle(claim, BUSY)
+        assert row.state == "pending"
+        assert row.due_at is not None
+        left = (row.due_at - db_now("default")).total_seconds()
+        assert wait - 3 < left <= wait * 1.2
+        make_due()
+    [claim] = claimed()
+    row = settle(claim, posted(None, "timeout"))
+    assert (row.state, row.reason, row.attempt_count) == ("failed", "timeout", 3)
+    assert WebhookAttempt.objects.count() == 3
+    assert f"webhook.failed id={row.pk}" in caplog.text
+    assert row.sealed_payload is not None
+
+
+@pytest.mark.parametrize(
+    ("attempt", "retry_after", "jitter", "seconds"),
+    [
+        pytest.param(1, None, 0.0, 5, id="the schedule begins"),
+        pytest.param(2, None, 0.0, 300, id="and goes on"),
+        pytest.param(3, None, 0.0, None, id="and ends"),
+        pytest.param(1, None, 1.0, 6, id="jitter makes it a fifth longer at most"),
+        pytest.param(1, 60.0, 0.0, 60, id="a receiver may ask for longer"),
+        pytest.param(2, 60.0, 0.0, 300, id="but not for sooner"),
+        pytest.param(1, 1e9, 0.0, 43_200, id="and not for ever"),
+        pytest.param(1, float("inf"), 0.0, 43_200, id="not even by a number that is none"),
+    ],
+)
+def test_when_it_is_tried_again(
+    attempt: int, retry_after: float | None, jitter: float, seconds: float | None
+) -> None:
+    delay = settlement.next_delay((5, 300), attempt=attempt, retry_after=retry_after, jitter=jitter)
+    assert (None if delay is None else delay.total_seconds()) == seconds
+
+
+def test_410_ends_it_and_disables_the_endpoint(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(endpoint)
+    [claim] = claimed()
+    assert settle(claim, posted(410, "http_status")).state == "failed"
+    endpoint.refresh_from_db()
+    assert (endpoint.enabled, endpoint.disabled_reason) == (False, "gone")
+    assert f"webhook.endpoint_disabled id={endpoint.pk} reason=gone" in caplog.text
+
+
+def test_an_endpoint_that_fails_for_days_is_disabled_and_one_that_recovers_is_not(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(endpoint, 2)
+    settle(claimed()[0], BUSY)
+    assert WebhookEndpoint.objects.filter(failing_since__isnull=False).exists()
+    WebhookEndpoint.objects.update(failing_since=db_now("default") - timedelta(days=4))
+    settle(claimed()[0], BUSY)
+    endpoint.refresh_from_db()
+    assert endpoint.enabled
+    make_due()
+    settle(claimed()[0], posted())
+    assert WebhookEndpoint.objects.filter(failing_since__isnull=True).exists()
+    WebhookEndpoint.objects.update(failing_since=db_now("default") - timedelta(days=5))
+    settle(claimed()[0], BUSY)
+    endpoint.refresh_from_db()
+    assert (endpoint.enabled, endpoint.disabled_reason) == (False, "failing")
+    assert "reason=failing" in caplog.text
+
+
+def test_a_request_s_own_leaves_nothing_behind() -> None:
+    row = queue.submit(auth_message(), intake=Intake(callback=CALLBACK))
+    mail = queue.claim(row.id)
+    assert mail is not None
+    queue.settle(mail, accepted(mail), carrier="default")
+    [claim] = claimed()
+    assert (claim.url, claim.secrets, claim.endpoint) == (CALLBACK.url, (CALLBACK.secret,), None)
+    assert "CANARY" not in repr(claim)
+    delivery = settle(claim, posted())
+    assert (delivery.sealed_target, delivery.sealed_payload) == (None, None)
+    # There is nothing to replay it with.
+    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+
+
+# -- replayed -------------------------------------------------------------------------------
+
+
+def test_a_replay_has_the_same_id_and_the_whole_schedule_again(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5,)
+    waiting(endpoint)
+    ids = set()
+    for _ in range(2):
+        make_due()
+        [claim] = claimed()
+        ids.add(claim.webhook_id)
+        settle(claim, BUSY)
+    assert deliveries.replay(WebhookDelivery.objects.filter(state="failed")) == 1
+    [claim] = claimed()
+    assert {claim.webhook_id} == ids
+    assert settle(claim, BUSY).state == "pending"
+    assert [a.number for a in WebhookAttempt.objects.all()] == [1, 2, 3]
+
+
+def test_what_is_under_way_is_not_replayed(endpoint: WebhookEndpoint) -> None:
+    waiting(endpoint, 2)
+    claimed(1)
+    assert deliveries.replay(WebhookDelivery.objects.all()) == 0

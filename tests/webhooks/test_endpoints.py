@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from django_authmail.clock import db_now
+from django_authmail.exceptions import EndpointDisabled, SealBroken, WebhookUrlRefused
+from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.webhooks import deliveries, endpoints
+from tests.webhooks.receiver import Receiver
+from tests.webhooks.rows import only, types
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def secrets_of(row: WebhookEndpoint) -> tuple[str, ...]:
+    return endpoints.secrets_of(WebhookEndpoint.objects.get(pk=row.pk), db_now("default"))
+
+
+def test_an_endpoint_has_a_secret_that_is_shown_once(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="django_authmail")
+    row, secret = endpoints.create(receiver.url, description="shop", owner="key:1")
+    assert secret.startswith("whsec_")
+    assert secrets_of(row) == (secret,)
+    assert secret.encode() not in bytes(row.sealed_secrets)
+    assert f"webhook.endpoint_created id={row.pk}" in caplog.text
+    assert str(secret) not in caplog.text
+    assert (row.enabled, row.event_types, str(row)) == (True, [], "shop")
+
+
+def test_an_endpoint_must_be_one_that_webhooks_may_reach() -> None:
+    for url in ("http://127.0.0.1/hook", "ftp://example.com/", "https://u:p@example.com/"):
+        with pytest.raises(WebhookUrlRefused):
+            endpoints.create(url)
+    assert not WebhookEndpoint.objects.exists()
+
+
+def test_an_endpoint_s_events_must_be_ones_that_there_are(receiver: Receiver) -> None:
+    with pytest.raises(ValueError, match="no type of an event: email.opened; there are: email.acc"):
+        endpoints.create(receiver.url, event_types=["email.opened"])
+    row, _ = endpoints.create(receiver.url, event_types=["email.failed", "email.accepted"])
+    assert row.event_types == ["email.accepted", "email.failed"]
+
+
+def test_after_a_rotation_both_secrets_sign_until_the_overlap_ends(receiver: Receiver) -> None:
+    row, first = endpoints.create(receiver.url)
+    second = endpoints.rotate(row.pk, overlap=timedelta(hours=24))
+    assert secrets_of(row) == (second, first)
+    row.refresh_from_db()
+    later = db_now("default") + timedelta(hours=25)
+    assert endpoints.secrets_of(row, later) == (second,)
+    # A later rotation gives no secret more time than it had.
+    third = endpoints.rotate(row.pk, overlap=timedelta(days=7))
+    row.refresh_from_db()
+    assert endpoints.secrets_of(row, later) == (third, second)
+
+
+def test_a_rotation_without_overlap_ends_the_secret_at_once(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    second = endpoints.rotate(row.pk, overlap=timedelta(0))
+    assert secrets_of(row) == (second,)
+
+
+def test_secrets_of_another_endpoint_do_not_open(receiver: Receiver) -> None:
+    one, _ = endpoints.create(receiver.url)
+    other, _ = endpoints.create(receiver.url)
+    WebhookEndpoint.objects.filter(pk=one.pk).update(sealed_secrets=other.sealed_secrets)
+    with pytest.raises(SealBroken):
+        secrets_of(one)
+
+
+def test_what_waits_goes_to_a_changed_url(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    endpoints.change(row.pk, url=receiver.url.replace("127.0.0.1", "localhost"), description="new")
+    [claim] = deliveries.claim_due(1)
+    assert (claim.host, "localhost" in claim.url) == ("localhost", True)
+    assert WebhookEndpoint.objects.get().description == "new"
+
+
+def test_a_test_is_an_event_about_nothing(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url, event_types=["email.failed"])
+    delivery = endpoints.send_test(row.pk)
+    assert types() == ["webhook.test"]
+    assert delivery.message is None
+    body = only()
+    assert (body["type"], body["data"]) == ("webhook.test", {"endpoint": str(row.pk)})
+
+
+def test_a_disabled_endpoint_is_not_tested(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    assert endpoints.disable(row.pk)
+    assert not endpoints.disable(row.pk)
+    with pytest.raises(EndpointDisabled, match="enable it first"):
+        endpoints.send_test(row.pk)
+    endpoints.enable(row.pk)
+    row.refresh_from_db()
+    assert (row.enabled, row.disabled_at) == (True, None)
+    endpoints.send_test(row.pk)
+
+
+def test_a_deleted_endpoint_takes_its_deliveries_along(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    endpoints.delete(row.pk)
+    assert not WebhookEndpoint.objects.exists()
+    assert not WebhookDelivery.objects.exists()
