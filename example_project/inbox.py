@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 from django.urls import path
 from django.utils.timezone import is_naive, make_aware
-from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.http import require_safe
+
+from example_project.pages import page, reading
 
 LIST_LENGTH = 200
 SNIPPET_LENGTH = 120
@@ -32,11 +27,6 @@ NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
 MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none';"
     " base-uri 'none'; frame-ancestors 'self'; sandbox"
-)
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}';"
-    " connect-src 'self'; frame-src 'self'; img-src 'self' data:; form-action 'none';"
-    " base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -118,19 +108,7 @@ def _find(name: str) -> Mail:
     return read_mail(file)
 
 
-def _reading(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Let a view be read only, and its answer be kept by nobody: it shows codes."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
-
-    return require_safe(never_cache(guarded))
-
-
-@_reading
+@reading
 def show(request: HttpRequest, name: str = "", tab: str = "") -> HttpResponse:
     """Show the list, and one mail beside it: the chosen one, else the newest."""
     mails = newest_mails()
@@ -138,8 +116,7 @@ def show(request: HttpRequest, name: str = "", tab: str = "") -> HttpResponse:
     tabs = [kind for kind in ("html", "text") if chosen and getattr(chosen, kind)] + ["source"]
     if tab and tab not in tabs:
         raise Http404("no such part")
-    nonce = secrets.token_urlsafe(16)
-    response = render(
+    return page(
         request,
         "example_project/inbox.html",
         {
@@ -148,21 +125,18 @@ def show(request: HttpRequest, name: str = "", tab: str = "") -> HttpResponse:
             "is_chosen": bool(name),
             "tabs": tabs,
             "tab": tab or tabs[0],
-            "nonce": nonce,
         },
     )
-    response["Content-Security-Policy"] = PAGE_POLICY.format(nonce=nonce)
-    return response
 
 
-@_reading
+@reading
 @xframe_options_sameorigin
 def show_html(request: HttpRequest, name: str) -> HttpResponse:
     """Show the HTML part of a mail, in a frame of the page."""
     return HttpResponse(_find(name).html, headers={"Content-Security-Policy": MAIL_POLICY})
 
 
-@_reading
+@reading
 def download(request: HttpRequest, name: str) -> HttpResponse:
     """Return the mail as the sink got it, for a mail program."""
     source = _find(name).source
@@ -173,7 +147,7 @@ def download(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-@_reading
+@reading
 def newest(request: HttpRequest) -> HttpResponse:
     """Return the name of the newest mail: the page asks whether another one has come."""
     return JsonResponse({"newest": next((file.stem for file in _files()), "")})

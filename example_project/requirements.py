@@ -15,6 +15,7 @@ SERVICE = (
     "cryptography",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "httpcore2",
     "rest_framework",
     "whitenoise",
 )

@@ -248,6 +248,8 @@ AUTHMAIL_WEBHOOK_SIGNATURE_V1 = env.boolean("WEBHOOK_SIGNATURE_V1", env.given("A
 
 #: The folder whose mails /inbox/ shows to anybody who can reach it. Only the demo sets it.
 DEMO_INBOX_DIR = env.path("DEMO_INBOX_DIR")
+#: The folder whose webhooks /webhooks/ shows, in the same way.
+DEMO_WEBHOOKS_DIR = env.path("DEMO_WEBHOOKS_DIR")
 
 # -- Celery --------------------------------------------------------------------------------------
 

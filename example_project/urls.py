@@ -1,4 +1,4 @@
-"""The API at the root, the admin, and the demo's inbox where there is one."""
+"""The API at the root, the admin, and the demo's pages where there are some."""
 
 from __future__ import annotations
 
@@ -18,3 +18,5 @@ handler400 = "django_authmail.api.views.bad_request"
 handler404 = "django_authmail.api.views.not_found"
 if settings.DEMO_INBOX_DIR:
     urlpatterns.insert(0, path("inbox/", include("example_project.inbox")))
+if settings.DEMO_WEBHOOKS_DIR:
+    urlpatterns.insert(0, path("webhooks/", include("example_project.webhook_inbox")))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AUTHMAIL_CELERY,
         DATA_DIR,
         DEMO_INBOX_DIR,
+        DEMO_WEBHOOKS_DIR,
         ENVIRONMENT_NOTICES,
         HOST,
         PORT,

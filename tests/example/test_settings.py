@@ -124,6 +124,8 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     }
     assert "SECURE_SSL_REDIRECT" not in settings
     assert settings["DEMO_INBOX_DIR"] is None
+    assert settings["DEMO_WEBHOOKS_DIR"] is None
+    assert settings["AUTHMAIL_WEBHOOK_SIGNATURE_V1"] is False
     assert settings["AUTHMAIL_RATE_LIMIT_PER_MINUTE"] == 60
     assert settings["AUTHMAIL_TRUSTED_PROXIES"] == 0
     assert settings["SILENCED_SYSTEM_CHECKS"] == ["authmail.W110"]
