@@ -26,6 +26,11 @@ def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
         options["queue"] = queue
     return {
         "authmail-sweep": {"task": "authmail.sweep", "schedule": SWEEP_EVERY, "options": options},
+        "authmail-webhooks": {
+            "task": "authmail.sweep_webhooks",
+            "schedule": SWEEP_EVERY,
+            "options": options,
+        },
         "authmail-purge": {
             "task": "authmail.purge",
             "schedule": PURGE_EVERY,
@@ -35,7 +40,10 @@ def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
 
 
 def task_routes(
-    *, high: str = "authmail-high", low: str = "authmail-low"
+    *,
+    high: str = "authmail-high",
+    low: str = "authmail-low",
+    webhooks: str = "authmail-webhooks",
 ) -> dict[str, dict[str, str]]:
     """Return routes to queues of their own, which workers must be told to consume (`-Q`).
 
@@ -47,4 +55,6 @@ def task_routes(
         "authmail.dispatch_low_message": {"queue": low},
         "authmail.sweep": {"queue": high},
         "authmail.purge": {"queue": low},
+        "authmail.deliver_webhook": {"queue": webhooks},
+        "authmail.sweep_webhooks": {"queue": webhooks},
     }

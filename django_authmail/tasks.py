@@ -1,7 +1,8 @@
 """The Celery skin: each task a few lines over `dispatch`, and the seam that publishes.
 
-A task carries a row's id and nothing else. Tasks are acknowledged early and never retried by
-Celery: a lost one is found by the sweep, a repeated one finds nothing to claim.
+A task carries a row's id and nothing else, one for webhooks not even that. Tasks are acknowledged
+early and never retried by Celery: a lost one is found by the sweep, a repeated one finds nothing to
+claim.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from django_authmail.conf import conf
 from django_authmail.extras import installed, require
 from django_authmail.models import Priority
 from django_authmail.outbox import retention
-from django_authmail.signals import message_queued
+from django_authmail.signals import message_queued, webhook_queued
+from django_authmail.webhooks import courier, deliveries
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -32,6 +34,8 @@ DISPATCH = "authmail.dispatch_message"
 DISPATCH_LOW = "authmail.dispatch_low_message"
 SWEEP = "authmail.sweep"
 PURGE = "authmail.purge"
+DELIVER_WEBHOOK = "authmail.deliver_webhook"
+SWEEP_WEBHOOKS = "authmail.sweep_webhooks"
 
 #: Seconds that a request waits for its task to be published, at most, and how long a broker that
 #: did not take one is then left alone.
@@ -49,7 +53,7 @@ HARD_LIMIT = SOFT_LIMIT + 5
 
 if installed("celery"):
     from celery import current_app, shared_task
-    from celery.signals import worker_process_init
+    from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown
     from celery.worker import state as worker_state
 
     _OPTIONS: dict[str, Any] = {
@@ -91,12 +95,34 @@ if installed("celery"):
         for _ in retention.purge(seconds=SWEEP_SECONDS):
             pass
 
+    @shared_task(name=DELIVER_WEBHOOK, **_OPTIONS)
+    def deliver_webhook() -> None:
+        """Let this worker's process send the webhooks that are due, and return at once.
+
+        Its courier has threads of its own: a slow receiver takes up no place for a mail.
+        """
+        if current_app.conf.task_always_eager:
+            # The project runs its tasks in the caller's thread, as in tests; so does this one.
+            courier.Courier().run(threading.Event(), until_empty=True)
+        else:
+            courier.wake()
+
+    @shared_task(name=SWEEP_WEBHOOKS, **_OPTIONS)
+    def sweep_webhooks() -> None:
+        """Do the same where something is due: its task was lost, or it is to be tried again."""
+        if deliveries.seconds_until_due() == 0:
+            deliver_webhook()
+
 
 def connect() -> None:
-    """Publish a task for each message that is queued, where AUTHMAIL_CELERY says so."""
+    """Publish a task for what is queued, where AUTHMAIL_CELERY says so."""
     message_queued.connect(_publish_queued, dispatch_uid="django_authmail.tasks")
+    webhook_queued.connect(_publish_webhook, dispatch_uid="django_authmail.tasks")
     if installed("celery"):
         worker_process_init.connect(_warm, dispatch_uid="django_authmail.tasks")
+        # Of a pool's process, and of one without a pool.
+        worker_process_shutdown.connect(_stop_courier, dispatch_uid="django_authmail.tasks")
+        worker_shutdown.connect(_stop_courier, dispatch_uid="django_authmail.tasks")
 
 
 def broker_url() -> str | None:
@@ -131,18 +157,31 @@ def _publish_queued(
     **extra: Any,
 ) -> None:
     if conf.celery:
-        headers = {"X-Request-ID": request_id, "traceparent": traceparent}
-        _publisher.publish(
-            id,
-            low=priority == Priority.LOW,
-            headers={name: value for name, value in headers.items() if value},
-        )
+        name = DISPATCH_LOW if priority == Priority.LOW else DISPATCH
+        _publisher.publish(name, str(id), headers=_headers(request_id, traceparent))
+
+
+def _publish_webhook(
+    sender: object, request_id: str = "", traceparent: str = "", **extra: Any
+) -> None:
+    if conf.celery:
+        # Nobody waits for it: the sweep finds what the broker did not take.
+        _publisher.publish(DELIVER_WEBHOOK, headers=_headers(request_id, traceparent), seconds=0.0)
+
+
+def _headers(request_id: str, traceparent: str) -> dict[str, str]:
+    headers = {"X-Request-ID": request_id, "traceparent": traceparent}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _warm(**extra: Any) -> None:
     """Open the connection that the first mail of a worker's process would wait for."""
     if conf.celery:
         threading.Thread(target=dispatch.warm, name="authmail-warm", daemon=True).start()
+
+
+def _stop_courier(**extra: Any) -> None:
+    courier.stop()
 
 
 def _is_stopping() -> bool:
@@ -153,8 +192,8 @@ def _is_stopping() -> bool:
 
 
 class _Job(NamedTuple):
-    id: uuid.UUID
-    low: bool
+    task: str
+    id: str
     headers: Mapping[str, str]
     done: threading.Event
 
@@ -174,14 +213,20 @@ class _Publisher:
         self._down_until = 0.0
 
     def publish(
-        self, id: uuid.UUID, *, low: bool = False, headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        task: str,
+        id: str = "",
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        seconds: float = PUBLISH_WAIT,
     ) -> None:
+        """Publish the task named `task`, for the row `id`; wait for that so long at most."""
         if time.monotonic() < self._down_until:
             return
         require("celery", extra="celery", why="AUTHMAIL_CELERY")
         if current_app.conf.task_always_eager:
             # The project runs its tasks in the caller's thread, as in tests; so does this one.
-            _task(low).apply((str(id),), headers=dict(headers))
+            _task(task).apply(_arguments(id), headers=dict(headers))
             return
         with self._lock:
             if self._thread is None:
@@ -190,8 +235,8 @@ class _Publisher:
                 )
                 self._thread.start()
         done = threading.Event()
-        self._jobs.put(_Job(id, low, headers, done))
-        if not done.wait(PUBLISH_WAIT):
+        self._jobs.put(_Job(task, id, headers, done))
+        if seconds and not done.wait(seconds):
             self._mark_down(id, "no answer in time")
 
     def close(self) -> None:
@@ -206,8 +251,8 @@ class _Publisher:
             try:
                 if self._connection is None:
                     self._connection = _connection()
-                _task(job.low).apply_async(
-                    (str(job.id),),
+                _task(job.task).apply_async(
+                    _arguments(job.id),
                     connection=self._connection,
                     headers=dict(job.headers),
                     retry=False,
@@ -223,14 +268,14 @@ class _Publisher:
                 job.done.set()
         self._drop_connection()
 
-    def _mark_down(self, id: uuid.UUID, why: str) -> None:
+    def _mark_down(self, id: str, why: str) -> None:
         now = time.monotonic()
         # The caller that gave up waiting has said so already, when the error comes at last.
         is_known = now < self._down_until
         self._down_until = now + BROKER_PAUSE
         if is_known:
             return
-        facts = {"event": "email.broker_down", "id": str(id), "why": why, "pause_s": BROKER_PAUSE}
+        facts = {"event": "email.broker_down", "id": id, "why": why, "pause_s": BROKER_PAUSE}
         extra = {f"authmail_{name}": value for name, value in facts.items()}
         logger.warning("%(event)s id=%(id)s why=%(why)s pause_s=%(pause_s)s", facts, extra=extra)
 
@@ -240,8 +285,12 @@ class _Publisher:
             self._connection = None
 
 
-def _task(low: bool) -> Any:  # Celery's tasks are untyped
-    return dispatch_low_message if low else dispatch_message
+def _task(name: str) -> Any:  # the stubs know too few of a task's arguments
+    return current_app.tasks[name]
+
+
+def _arguments(id: str) -> tuple[str, ...]:
+    return (id,) if id else ()
 
 
 _publisher = _Publisher()

@@ -26,6 +26,7 @@ from django_authmail import checks as ours
 from django_authmail.checks.accounts import check_mailers
 from django_authmail.checks.found import saying
 from django_authmail.conf import conf
+from django_authmail.schedule import beat_schedule
 from django_authmail.smtp import EmailBackend, backend
 from example_project.certificates import make_certificate
 
@@ -58,10 +59,10 @@ def _a_good_project(
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
-    """A Celery app as a project has one: a broker, and an entry for the sweep."""
+    """A Celery app as a project has one: a broker, and entries for the sweeps."""
     before = app_or_default()
     app = Celery("project", broker="amqp://user:secret@broker")
-    app.conf.beat_schedule = {"authmail-sweep": {"task": "authmail.sweep", "schedule": 5.0}}
+    app.conf.beat_schedule = beat_schedule()
     yield app
     before.set_current()
 
@@ -823,6 +824,15 @@ def test_w006_nobody_sweeps(settings: Settings, app: Celery) -> None:
         "W006",
         "No entry of CELERY_BEAT_SCHEDULE names the task 'authmail.sweep': mail that is tried "
         "again, or whose task was lost, is not sent.",
+        "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, and run "
+        "`celery beat`; or run `manage.py authmail_dispatch` beside the workers and silence this "
+        "check.",
+    )
+    app.conf.beat_schedule = {"authmail-sweep": {"task": "authmail.sweep", "schedule": 5.0}}
+    expect(
+        "W006",
+        "No entry of CELERY_BEAT_SCHEDULE names the task 'authmail.sweep_webhooks': a webhook that "
+        "is tried again, or whose task was lost, is not sent.",
         "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, and run "
         "`celery beat`; or run `manage.py authmail_dispatch` beside the workers and silence this "
         "check.",

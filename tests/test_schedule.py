@@ -15,14 +15,14 @@ def test_a_sweep_that_nobody_ran_in_time_is_dropped() -> None:
 
 
 def test_goes_to_the_queue_that_the_project_names() -> None:
-    sweep, purge = beat_schedule(queue="mail").values()
-    assert sweep["options"] == {"expires": 5.0, "queue": "mail"}
+    sweep, webhooks, purge = beat_schedule(queue="mail").values()
+    assert sweep["options"] == webhooks["options"] == {"expires": 5.0, "queue": "mail"}
     assert purge["options"] == {"expires": 600.0, "queue": "mail"}
 
 
 def test_each_entry_is_a_task_that_exists() -> None:
     names = {entry["task"] for entry in beat_schedule().values()}
-    assert names == {tasks.SWEEP, tasks.PURGE} <= current_app.tasks.keys()
+    assert names == {tasks.SWEEP, tasks.SWEEP_WEBHOOKS, tasks.PURGE} <= current_app.tasks.keys()
 
 
 def test_can_be_used_where_settings_are_made() -> None:

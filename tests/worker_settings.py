@@ -25,3 +25,5 @@ else:
 AUTHMAIL_SMTP_CA_FILE = os.environ["WORKER_SMTP_CA"]
 # Of a Celery worker, and of no other process.
 AUTHMAIL_CELERY = "WORKER_BROKER_URL" in os.environ
+# Receivers of webhooks are threads of the test.
+AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True

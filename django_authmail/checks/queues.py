@@ -14,6 +14,13 @@ _WITHOUT_BROKER = (
 )
 
 
+# What runs by the clock, and what goes wrong without it; the more important first.
+_SWEEPS = {
+    tasks.SWEEP: f"{tasks.SWEEP!r}: mail that is tried again, or whose task was lost, is not sent.",
+    tasks.SWEEP_WEBHOOKS: f"{tasks.SWEEP_WEBHOOKS!r}: a webhook that is tried again, or whose task "
+    "was lost, is not sent.",
+}
+
 # The app that Celery makes when a project has none.
 _FALLBACK_LOADER = "celery.loaders.default"
 
@@ -68,20 +75,19 @@ def check_celery(app_configs: Apps = None, **kwargs: Any) -> Found:
                 f"Run: pip install '{extra}'. {_WITHOUT_BROKER}",
             )
         )
-    entries = (app.conf.beat_schedule or {}).values()
-    if app.conf.beat_scheduler == _SETTINGS_SCHEDULER and not any(
-        entry.get("task") == tasks.SWEEP for entry in entries
-    ):
-        found.append(
-            new_warning(
-                "W006",
-                f"No entry of CELERY_BEAT_SCHEDULE names the task {tasks.SWEEP!r}: mail that is "
-                "tried again, or whose task was lost, is not sent.",
-                "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, and "
-                "run `celery beat`; or run `manage.py authmail_dispatch` beside the workers and "
-                "silence this check.",
+    if app.conf.beat_scheduler == _SETTINGS_SCHEDULER:
+        entries = (app.conf.beat_schedule or {}).values()
+        scheduled = {entry.get("task") for entry in entries}
+        if problem := next((text for name, text in _SWEEPS.items() if name not in scheduled), ""):
+            found.append(
+                new_warning(
+                    "W006",
+                    f"No entry of CELERY_BEAT_SCHEDULE names the task {problem}",
+                    "Set CELERY_BEAT_SCHEDULE = beat_schedule(), from django_authmail.schedule, "
+                    "and run `celery beat`; or run `manage.py authmail_dispatch` beside the "
+                    "workers and silence this check.",
+                )
             )
-        )
     return found
 
 

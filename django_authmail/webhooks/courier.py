@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -63,6 +64,8 @@ class Courier:
         self._threads: list[threading.Thread] = []
         self._under_way = 0
         self._renew_at = 0.0
+        #: How many deliveries were left in which state.
+        self.left: Counter[str] = Counter()
 
     def run(self, stop: threading.Event, *, until_empty: bool = False, linger: float = 0.0) -> int:
         """Send until `stop` is set, or with `until_empty` until nothing is due.
@@ -144,7 +147,7 @@ class Courier:
             end.claim.seconds_held - end.posted.duration_seconds for end in ends
         )
         try:
-            settlement.settle_many(ends, patience=max(left - 2.0, 1.0))
+            self.left.update(settlement.settle_many(ends, patience=max(left - 2.0, 1.0)))
         except DatabaseError as error:
             # Their leases end, and they are sent once more, with the same id.
             for end in ends:
@@ -185,6 +188,20 @@ def _post(claim: Claim) -> Posted:
 
 
 # -- in a process that has something else to do ---------------------------------------------
+
+
+def run_beside(stop: threading.Event) -> None:
+    """Send until `stop` is set, in a thread of a process that sends mails in others."""
+    try:
+        while not stop.is_set():
+            try:
+                # Whoever sends the mails tells of a database that does not answer.
+                Courier(on_trouble=lambda error: None).run(stop)
+            except Exception as error:
+                logger.error("webhook.courier_error error=%s", describe(error))
+                stop.wait(TROUBLE_PAUSE)
+    finally:
+        connections.close_all()
 
 
 class _Background:

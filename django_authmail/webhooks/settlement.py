@@ -43,8 +43,8 @@ class End:
         return self.posted.status == GONE
 
 
-def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> None:
-    """Record how attempts ended, in one transaction.
+def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> list[str]:
+    """Record how attempts ended, in one transaction, and return the state of each delivery.
 
     Those whose lease another courier has taken over are left out: that one sends it again.
 
@@ -52,7 +52,7 @@ def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> None:
         DatabaseError: the database did not recover in time.
     """
     using = router.db_for_write(WebhookDelivery)
-    retried(lambda: _write(ends, using), using=using, patience=patience)
+    return retried(lambda: _write(ends, using), using=using, patience=patience)
 
 
 def next_delay(
@@ -73,7 +73,7 @@ def next_delay(
     return delay * (1 + jitter / 5)
 
 
-def _write(ends: Sequence[End], using: str) -> None:
+def _write(ends: Sequence[End], using: str) -> list[str]:
     deliveries = WebhookDelivery.objects.using(using)
     claimed = {end.claim.id: end for end in ends}
     # In one order, so that two that lock the same rows wait instead of deadlocking.
@@ -81,6 +81,7 @@ def _write(ends: Sequence[End], using: str) -> None:
     now = db_now(using)
     attempts: list[WebhookAttempt] = []
     written: list[End] = []
+    states: list[str] = []
     for row in rows.only("pk", "lease", "attempt_count", "round_count"):
         end = claimed[row.pk]
         if row.lease != end.claim.lease:
@@ -96,9 +97,11 @@ def _write(ends: Sequence[End], using: str) -> None:
         )
         attempts.append(_attempt(end, row.attempt_count + 1))
         written.append(end)
-        _announce(end, str(values["state"]), using)
+        states.append(str(values["state"]))
+        _announce(end, states[-1], using)
     WebhookAttempt.objects.using(using).bulk_create(attempts)
     _judge(written, now, using)
+    return states
 
 
 def _values(end: End, attempt: int, now: datetime) -> dict[str, object]:

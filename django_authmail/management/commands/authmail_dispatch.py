@@ -15,13 +15,14 @@ from django_authmail.drain import Drain
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import Priority, State
 from django_authmail.outbox import carriers
+from django_authmail.webhooks.courier import Courier, run_beside
 
 #: As many as an account's pool keeps by default.
 CONNECTIONS = 4
 
 
 class Command(BaseCommand):
-    help = "Send queued messages; run one or more of these instead of Celery workers."
+    help = "Send queued messages and webhooks; run one or more of these instead of Celery workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -47,8 +48,12 @@ class Command(BaseCommand):
             with explained_when_missing():
                 drain = Drain(options["connections"], priority=priority)
                 total = drain.run(stop, until_empty=True)
+                courier = Courier()
+                courier.run(stop, until_empty=True)
                 paused = _paused()
             self.stdout.write(_what_became(total, drain.left))
+            if told := _what_was_told(courier.left):
+                self.stdout.write(told)
             if paused:
                 self.stdout.write(paused)
             return
@@ -56,7 +61,14 @@ class Command(BaseCommand):
             # The messages in hand are finished; nothing more is claimed.
             signal.signal(name, lambda *_: stop.set())
         self.stdout.write("Sending queued messages. Ctrl-C ends it after those in hand.")
-        Drain(options["connections"], priority=priority, on_trouble=self._trouble).run(stop)
+        # Beside the mails, so that a slow receiver delays none.
+        webhooks = threading.Thread(target=run_beside, args=(stop,), name="authmail-webhooks")
+        webhooks.start()
+        try:
+            Drain(options["connections"], priority=priority, on_trouble=self._trouble).run(stop)
+        finally:
+            stop.set()
+            webhooks.join()
         self.stdout.write("Stopped; nothing is left in the middle.")
 
     def _trouble(self, error: DatabaseError) -> None:
@@ -79,6 +91,14 @@ def _what_became(total: int, left: Counter[tuple[str, str]]) -> str:
     if lost := total - left.total():
         ends.append(f"{lost} not recorded, see the log")
     return f"{total} {'mail' if total == 1 else 'mails'} handled: {', '.join(ends)}."
+
+
+def _what_was_told(left: Counter[str]) -> str:
+    """Say what became of webhooks; empty where none was due."""
+    words = {"pending": "to be tried again"}
+    ends = [f"{count} {words.get(state, state)}" for state, count in sorted(left.items())]
+    total = left.total()
+    return f"{total} {'webhook' if total == 1 else 'webhooks'}: {', '.join(ends)}." if ends else ""
 
 
 def _paused() -> str:
