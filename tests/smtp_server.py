@@ -67,6 +67,8 @@ class SmtpServer:
     drop_after_content: int = 0
     #: While set, the answer to the content waits for `release`.
     hold: bool = False
+    #: The same for one mail, the next to come, and for none that comes with it.
+    hold_one: bool = False
     holding: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     #: Addresses that connections came from; one each.
@@ -131,7 +133,8 @@ class _Handler:
             assert isinstance(smtp.transport, asyncio.Transport)
             smtp.transport.abort()
             return ""
-        if server.hold:
+        if server.hold or server.hold_one:
+            server.hold_one = False
             server.holding.set()
             await smtp.loop.run_in_executor(None, server.release.wait, 30)
         return f"250 2.0.0 Ok: queued as {len(server.mails):06X}"
