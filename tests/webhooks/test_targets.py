@@ -6,7 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import httpcore2
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
 from django_authmail.exceptions import WebhookUrlRefused
@@ -394,3 +397,30 @@ class TestLookup:
         """It is at acceptance, where a caller can correct it."""
         assert refusal("https://nothing.example/") == NOWHERE
         assert post("https://nothing.example/", b"{}", {}).reason == "dns_error"
+
+
+class TestAnyURL:
+    """What a program makes of a URL is what was checked, and not what another parser sees."""
+
+    PIECES = st.sampled_from(
+        "https http :// : / // @ # ? \\ . .. [ ] :: % %2f %00 \t \r \n \0 127.0.0.1 example.com "
+        "93.184.216.34 0x7f 2130706433 localhost user :80 :443 :22 \uff0f \u3002 \u212a \xad 한글 "
+        "xn--vv4b11d a -".split(" ")
+    )
+
+    @given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=12).map("".join)))
+    @example("https://example.com:443\\@127.0.0.1/")
+    @example("https://example.com:/?#")
+    def test_it_is_refused_or_read_alike(self, text: str) -> None:
+        for url in (text, f"https://{text}", f"https://93.184.216.34{text}"):
+            try:
+                target = targets.check_url(url)
+            except WebhookUrlRefused:
+                continue
+            sent = httpcore2.URL(target.url)
+            assert (sent.scheme, sent.origin.port) == (b"https", target.port)
+            assert sent.host.decode("ascii").strip("[]") == target.host
+            assert target.url.isascii()
+            assert target.url.isprintable()
+            # What was written once more says the same.
+            assert targets.check_url(target.url) == target
