@@ -186,7 +186,7 @@ def store(records: Collection[Record], using: str) -> None:
     statements.update([changed for r in records for changed in r.changed], _RECIPIENT, using)
     attempts = [r.attempt for r in records if r.attempt is not None]
     statements.update([a for a in attempts if not _is_new(a)], _ATTEMPT, using)
-    statements.insert([a for a in attempts if _is_new(a)], using)
+    statements.insert([a for a in attempts if _is_new(a)], using, keys=False)
     for record in records:
         if record.attempt is not None and _is_new(record.attempt):
             record.is_current = False  # the database was not asked for its key

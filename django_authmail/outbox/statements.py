@@ -17,34 +17,24 @@ from django.db.models import Field, Model
 M = TypeVar("M", bound=Model)
 
 
-def insert(objects: Sequence[M], using: str) -> None:
+def insert(objects: Sequence[M], using: str, *, keys: bool = True) -> None:
     """Insert `objects`, all of one model, as `bulk_create` does.
 
-    Where the database tells the keys that it makes, the objects get them.
+    Where the database tells the keys that it makes, the objects get them; not without `keys`, which
+    is cheaper for many that are much alike.
     """
-    connection = connections[using]
-    quoted = connection.ops.quote_name
     for batch in _batches(objects, using):
-        meta = batch[0]._meta
-        key = meta.auto_field
-        fields = _inserted(batch[0])
-        columns = ", ".join(quoted(str(field.column)) for field in fields)
-        rows = ", ".join([marks(fields)] * len(batch))
-        sql = f"INSERT INTO {quoted(meta.db_table)} ({columns}) VALUES {rows}"
-        if key is not None and connection.features.can_return_rows_from_bulk_insert:
-            sql += f" RETURNING {quoted(str(key.column))}"
-        values = [
-            field.get_db_prep_save(getattr(one, field.attname), connection)
-            for one in batch
-            for field in fields
-        ]
-        made = execute(sql, values, using)
+        key = batch[0]._meta.auto_field
+        is_told = connections[using].features.can_return_rows_from_bulk_insert
+        if keys and key is not None and is_told:
+            made = execute(*_insertion(batch, using, returning=key), using)
+            for one, (value,) in zip(batch, made, strict=True):
+                setattr(one, key.attname, value)
+        else:
+            execute(*_insertion(batch, using), using)
         for one in batch:
             one._state.adding = False
             one._state.db = using
-        if key is not None:
-            for one, (value,) in zip(batch, made, strict=False):
-                setattr(one, key.attname, value)
 
 
 def update(rows: Sequence[Model], names: Sequence[str], using: str) -> None:
@@ -56,31 +46,36 @@ def update(rows: Sequence[Model], names: Sequence[str], using: str) -> None:
     if not rows:
         return
     connection = connections[using]
-    columns = _columns(rows, names, connection)
-    [key] = _columns(rows, [str(rows[0]._meta.pk.attname)], connection)
+    meta = rows[0]._meta
+    by_name = {field.attname: field for field in meta.concrete_fields}
+    shared, apart = _parted(rows, [by_name[name] for name in names], connection)
+    key = _Column.of(rows, meta.pk, connection)
     target = table(type(rows[0]), using)
-    shared, apart = _parted(columns)
     changed = [f"{column.name} = %s" for column in shared]
     once = [column.values[0] for column in shared]
-    with connection.cursor() as cursor:
-        if not apart:
-            cursor.execute(
-                f"UPDATE {target} SET {', '.join(changed)} WHERE {key.name} IN {marks(rows)}",
-                [*once, *key.values],
-            )
-        elif connection.vendor == "postgresql":
-            # One statement, parsed and planned once.
-            changed += [f"{column.name} = new.{column.name}" for column in apart]
-            cursor.execute(
-                f"UPDATE {target} SET {', '.join(changed)} FROM {_listed([*apart, key])} "
-                f"WHERE {target}.{key.name} = new.{key.name}",
-                [*once, *_in_rows([*apart, key])],
-            )
-        else:
-            changed += [f"{column.name} = %s" for column in apart]
+    if not apart:
+        changes = ", ".join(changed)
+        execute(
+            f"UPDATE {target} SET {changes} WHERE {key.name} IN {marks(rows)}",
+            [*once, *key.values],
+            using,
+        )
+    elif connection.vendor == "postgresql":
+        # One statement, parsed and planned once.
+        changes = ", ".join([*changed, *(f"{c.name} = new.{c.name}" for c in apart)])
+        execute(
+            f"UPDATE {target} SET {changes} FROM {_listed([*apart, key])} "
+            f"WHERE {target}.{key.name} = new.{key.name}",
+            [*once, *_in_rows([*apart, key])],
+            using,
+        )
+    else:
+        changes = ", ".join([*changed, *(f"{c.name} = %s" for c in apart)])
+        each = zip(*(c.values for c in (*apart, key)), strict=True)
+        with connection.cursor() as cursor:
             cursor.executemany(
-                f"UPDATE {target} SET {', '.join(changed)} WHERE {key.name} = %s",
-                [(*once, *row) for row in zip(*(c.values for c in (*apart, key)), strict=True)],
+                f"UPDATE {target} SET {changes} WHERE {key.name} = %s",
+                [(*once, *row) for row in each],
             )
 
 
@@ -121,39 +116,59 @@ def _batches(objects: Sequence[M], using: str) -> Iterator[Sequence[M]]:
         yield objects[start : start + size]
 
 
+def _insertion(
+    batch: Sequence[Model], using: str, *, returning: Field[Any, Any] | None = None
+) -> tuple[str, list[Any]]:
+    connection = connections[using]
+    target = table(type(batch[0]), using)
+    shared, apart = _parted(batch, _inserted(batch[0]), connection)
+    names = ", ".join(column.name for column in (*shared, *apart))
+    if connection.vendor == "postgresql" and returning is None and shared and apart:
+        once = ", ".join(f"%s::{column.type}" for column in shared)
+        each = ", ".join(f"new.{column.name}" for column in apart)
+        return (
+            f"INSERT INTO {target} ({names}) SELECT {once}, {each} FROM {_listed(apart)}",
+            [*(column.values[0] for column in shared), *_in_rows(apart)],
+        )
+    # In the order of `batch`: the keys are told in that of the VALUES.
+    everything = [_Column(c.name, c.type, c.values * len(batch)) for c in shared] + apart
+    rows = ", ".join([marks(everything)] * len(batch))
+    sql = f"INSERT INTO {target} ({names}) VALUES {rows}"
+    if returning is not None:
+        sql += f" RETURNING {connection.ops.quote_name(str(returning.column))}"
+    return sql, _in_rows(everything)
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column and its values, one for each row, as the database takes them."""
+    """A column and its values as the database takes them: one for each row, or one for all."""
 
     name: str
     type: str
     values: list[Any]
 
-
-def _columns(
-    rows: Sequence[Model], names: Sequence[str], connection: BaseDatabaseWrapper
-) -> list[_Column]:
-    """Return the columns of the attributes `names`."""
-    meta, quoted = rows[0]._meta, connection.ops.quote_name
-    by_name: dict[str, Field[Any, Any]] = {field.attname: field for field in meta.concrete_fields}
-    return [
-        _Column(
-            quoted(str(field.column)),
-            field.rel_db_type(connection) or "",
-            [field.get_db_prep_save(getattr(row, name), connection) for row in rows],
-        )
-        for name, field in ((name, by_name[name]) for name in names)
-    ]
+    @classmethod
+    def of(
+        cls, rows: Sequence[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper
+    ) -> _Column:
+        # Without the length of a varchar: a cast to that would cut what is too long, silently.
+        type = (field.rel_db_type(connection) or "").partition("(")[0]
+        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows]
+        return cls(connection.ops.quote_name(str(field.column)), type, values)
 
 
-def _parted(columns: Sequence[_Column]) -> tuple[list[_Column], list[_Column]]:
-    """Return the columns that have one value in all rows, and the others."""
+def _parted(
+    rows: Sequence[Model], fields: Sequence[Field[Any, Any]], connection: BaseDatabaseWrapper
+) -> tuple[list[_Column], list[_Column]]:
+    """Return the columns of the fields that say the same in all rows, and the others."""
     shared: list[_Column] = []
     apart: list[_Column] = []
-    for column in columns:
-        first = column.values[0]
-        same = all(value is first or value == first for value in column.values)
-        (shared if same else apart).append(column)
+    for field in fields:
+        first = getattr(rows[0], field.attname)
+        if all(getattr(row, field.attname) == first for row in rows):
+            shared.append(_Column.of(rows[:1], field, connection))
+        else:
+            apart.append(_Column.of(rows, field, connection))
     return shared, apart
 
 

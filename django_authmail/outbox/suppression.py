@@ -95,8 +95,15 @@ def lift(rows: QuerySet[Suppression]) -> int:
 
 def _forget(places: Collection[tuple[str, str]], using: str) -> None:
     # Read first: it locks nothing, and nearly always there is nothing to delete.
-    found = Suppression.objects.using(using).filter(address_hash__in={hash for _, hash in places})
-    ids = [row.id for row in found if (row.owner, row.address_hash) in set(places)]
+    wanted = set(places)
+    hashes = sorted({hash for _, hash in wanted})
+    rows = statements.execute(
+        f"SELECT id, owner, address_hash FROM {statements.table(Suppression, using)} "  # noqa: S608 - a name of ours
+        f"WHERE address_hash IN {statements.marks(hashes)}",
+        hashes,
+        using,
+    )
+    ids = [id for id, owner, hash in rows if (owner, hash) in wanted]
     if ids:
         Suppression.objects.using(using).filter(id__in=ids).delete()
 
