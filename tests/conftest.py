@@ -22,6 +22,7 @@ from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
 from tests.services import require_service
+from tests.webhooks.receiver import Receiver, receiving
 from tests.workers import Broker, UseBroker
 
 # No test depends on time, and what lands is decided by the same examples each time; people, and
@@ -172,3 +173,11 @@ def rabbitmq_url() -> str:
 def queue_name() -> str:
     """A queue that no other test and no other run on the same broker reads."""
     return f"authmail-test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def receiver(settings: Settings) -> Iterator[Receiver]:
+    """Run a receiver of webhooks, which they may go to."""
+    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
+    with receiving() as running:
+        yield running

@@ -135,6 +135,14 @@ KINDS: dict[str, Kind] = {
         title="This Idempotency-Key was given with another body",
         hint=_("Nothing was sent. Take a new key for each mail, and the same for its repeats."),
     ),
+    "webhook_url_refused": Kind(
+        status=422,
+        title="Webhooks must not be sent to this URL",
+        hint=_(
+            "`webhook_url` takes an https URL of a host on the internet. Whoever runs this service "
+            "can allow others by AUTHMAIL_WEBHOOK_ALLOW_HOSTS."
+        ),
+    ),
     "unknown_template": Kind(
         status=422,
         title="There is no such kind of mail",

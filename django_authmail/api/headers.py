@@ -50,6 +50,11 @@ def respond_async(request: HttpRequest) -> bool:
     return "respond-async" in _preferences(request)
 
 
+def applied(request: HttpRequest) -> dict[str, str]:
+    """Return the header that says that `respond-async` was heeded (RFC 7240, 3); none without."""
+    return {"Preference-Applied": "respond-async"} if respond_async(request) else {}
+
+
 def is_strict(request: HttpRequest) -> bool:
     """Tell whether Prefer has `handling=strict` (RFC 7240, 4.4): all that is asked, or an error."""
     return _preferences(request).get("handling") == "strict"

@@ -33,6 +33,8 @@ from django_authmail.api.fields import (
 )
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.message import MAX_SUBJECT, Priority
+from django_authmail.webhooks import signing
+from django_authmail.webhooks.targets import MAX_URL
 
 #: Contract, section 1.
 MAX_ATTACHMENTS = 20
@@ -40,9 +42,6 @@ MAX_ATTACHMENTS = 20
 MIN_EXPIRES_IN_SECONDS = 30
 #: 7 days: longer than any code should be good for.
 MAX_EXPIRES_IN_SECONDS = 7 * 24 * 3600
-
-# Members of the contract that this version does not have yet: said so, instead of "unknown".
-_NOT_YET = frozenset(("webhook_url", "webhook_secret"))
 
 
 class _Send(serializers.Serializer[Any]):
@@ -76,11 +75,35 @@ class _Send(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Kept with the message and shown by GET /messages/{id}; never in the mail.",
     )
+    webhook_url = Text(
+        required=False,
+        allow_null=True,
+        max_length=MAX_URL,
+        help_text="Where to send the outcome, once it is final: the mail leaves in the background, "
+        "and the request is answered 202. An https URL of a host on the internet.",
+    )
+    webhook_secret = Text(
+        required=False,
+        allow_null=True,
+        max_length=signing.MAX_OWN_SECRET,
+        help_text="Signs the webhook. Without it, there is no signature.",
+    )
 
     def get_fields(self) -> dict[str, Any]:
         # After those of the endpoint: that is the order in which errors and hints name them.
         fields = super().get_fields()
         return fields | {name: fields.pop(name) for name in _Send._declared_fields}
+
+    def validate_webhook_secret(self, value: str | None) -> str | None:
+        if value is not None and (problem := signing.secret_problem(value)) is not None:
+            raise serializers.ValidationError(problem)
+        return value
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        if value.get("webhook_secret") is not None and value.get("webhook_url") is None:
+            raise serializers.ValidationError({"webhook_secret": ["needs a webhook_url"]})
+        return value
 
 
 class _SendToOne(_Send):
@@ -190,7 +213,7 @@ def checked(form: type[serializers.Serializer[Any]], given: dict[str, Any]) -> d
             values = serializer.run_validation(given)
         except serializers.ValidationError as error:
             errors = error.detail
-        found = [*_details(_unknown(unknown)), *_details(errors)]
+        found = [*_details(unknown_members(unknown, "this request")), *_details(errors)]
     if found:
         codes = {getattr(detail, "code", "unknown_member") for _, detail in found}
         faults = [Fault(pointer, str(detail)) for pointer, detail in found]
@@ -223,22 +246,9 @@ def _details(errors: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
         yield from _details(inner, here)
 
 
-def _unknown(names: list[str]) -> dict[str, list[str]]:
-    errors = unknown_members(names, "this request")
-    return {
-        name: ["is not available in this version"] if name in _NOT_YET else details
-        for name, details in errors.items()
-    }
-
-
 def _nearest_hint(unknown: list[str], known: list[str]) -> str | Promise | None:
     if not unknown:
         return None
-    if any(name.startswith("webhook_") for name in unknown):
-        return _(
-            "Webhooks are not in this version. Send `Prefer: respond-async` and ask "
-            "GET /messages/{id} for the outcome."
-        )
     members = ", ".join(known)
     for name in unknown:
         if near := get_close_matches(name, known, n=1):

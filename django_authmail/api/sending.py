@@ -20,6 +20,7 @@ from rest_framework.serializers import Serializer
 
 from django_authmail import dispatch, outbox, plaintext
 from django_authmail.api import body, headers, inputs, outputs, problems, repeats, schema
+from django_authmail.api.callbacks import callback_of
 from django_authmail.api.fields import is_harmless_name
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.api.rates import RateLimitedView
@@ -65,6 +66,7 @@ class SendView(RateLimitedView):
         given, keyed = self._read(request, key)
         if headers.dry_run(request):
             self._refuse_suppressed(self._checked_message(given), given)
+            callback_of(given)
             return Response(outputs.DRY_RUN)
         if keyed is None:
             if key is not None and headers.is_strict(request):
@@ -103,9 +105,10 @@ class SendView(RateLimitedView):
         message = self._checked_message(given)
         if entry is not None:
             message = entry.same_message_id(message)
-        intake = Intake(entry=entry)
+        callback = callback_of(given)
+        intake = Intake(entry=entry, callback=callback)
         try:
-            if headers.respond_async(self.request):
+            if callback is not None or headers.respond_async(self.request):
                 return self._queue(message, intake)
             return self._send_now(message, intake)
         except RecipientSuppressed as error:
@@ -120,14 +123,8 @@ class SendView(RateLimitedView):
     @sensitive_variables()
     def _queue(self, message: AuthMessage, intake: Intake) -> Answer:
         def queued(row: Message) -> Answer:
-            return Answer(
-                status=202,
-                body=outputs.queued(row),
-                headers={
-                    "Location": self.link("message", row.pk),
-                    "Preference-Applied": "respond-async",
-                },
-            )
+            fields = {"Location": self.link("message", row.pk)} | headers.applied(self.request)
+            return Answer(status=202, body=outputs.queued(row), headers=fields)
 
         if intake.entry is not None:
             intake.entry.answer = queued

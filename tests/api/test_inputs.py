@@ -82,7 +82,36 @@ pytestmark = pytest.mark.django_db
         ),
         pytest.param({"locale": "korean!"}, "validation_error", ["/locale"], id="no language tag"),
         pytest.param({"usr_name": "x"}, "validation_error", ["/usr_name"], id="an unknown member"),
-        pytest.param({"webhook_url": "x"}, "validation_error", ["/webhook_url"], id="not yet"),
+        pytest.param(
+            {"webhook_url": 7}, "validation_error", ["/webhook_url"], id="a number as a webhook"
+        ),
+        pytest.param(
+            {"webhook_secret": "s" * 24},
+            "validation_error",
+            ["/webhook_secret"],
+            id="a secret without a webhook",
+        ),
+        pytest.param(
+            {"webhook_url": "https://example.com/", "webhook_secret": "whsec_c2hvcnQ="},
+            "validation_error",
+            ["/webhook_secret"],
+            id="a secret that is too short",
+        ),
+        pytest.param(
+            {"webhook_url": "https://93.184.215.14/" + "x" * 2000},
+            "validation_error",
+            ["/webhook_url"],
+            id="a webhook that is too long",
+        ),
+        pytest.param(
+            {"webhook_url": "http://127.0.0.1:9/"},
+            "webhook_url_refused",
+            ["/webhook_url"],
+            id="a webhook to this machine",
+        ),
+        pytest.param(
+            {"webhook_url": "hooks"}, "webhook_url_refused", ["/webhook_url"], id="no URL"
+        ),
         pytest.param({"hong@example.com": 1}, "validation_error", [""], id="an address as a name"),
     ],
 )
@@ -97,7 +126,7 @@ def test_refuses(api: Api, given: dict[str, Any], code: str, pointers: list[str]
 
 
 def test_says_all_that_is_wrong_at_once(api: Api) -> None:
-    given = {"to": "nobody", "code": 1, "usr_name": "x", "webhook_url": "x"}
+    given = {"to": "nobody", "code": 1, "usr_name": "x", "webhook_url": 1}
     body = problem(api.post(body=given), 422, "validation_error")
     assert sorted(fault["pointer"] for fault in body["errors"]) == [
         "/code",
@@ -123,14 +152,6 @@ def test_names_every_missing_member(api: Api) -> None:
 def test_the_hint_has_the_nearest_name(api: Api) -> None:
     body = problem(api.post(body={**OTP, "usr_name": "x"}), 422, "validation_error")
     assert "Did you mean `user_name`?" in body["hint"]
-
-
-def test_says_that_webhooks_are_not_there_yet(api: Api) -> None:
-    body = problem(api.post(body={**OTP, "webhook_url": "https://x"}), 422, "validation_error")
-    assert body["errors"] == [
-        {"pointer": "/webhook_url", "detail": "is not available in this version"}
-    ]
-    assert "respond-async" in body["hint"]
 
 
 def test_an_empty_name_is_allowed(api: Api) -> None:
