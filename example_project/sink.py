@@ -11,7 +11,6 @@ import asyncio
 import hmac
 import json
 import logging
-import os
 import secrets
 import signal
 import ssl
@@ -24,6 +23,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from example_project.certificates import make_certificate
+from example_project.files import write_atomically
 
 READY_FILE = "sink.json"
 MAILS_FOLDER = "mails"
@@ -40,15 +40,6 @@ class SinkAddress:
     user: str
     password: str
     ca_file: str
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all, readable by this user only."""
-    draft = path.with_name(f".{path.name}.part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    os.replace(draft, path)
 
 
 class KeepingHandler:

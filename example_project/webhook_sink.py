@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from django_authmail.webhooks import WebhookInvalid, verify, verify_s0
-from example_project.sink import write_atomically
+from example_project.files import write_atomically
 
 READY_FILE = "webhook_sink.json"
 WEBHOOKS_FOLDER = "webhooks"

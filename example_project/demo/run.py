@@ -1,4 +1,4 @@
-"""The demo itself: start everything, send two codes over HTTP, wait for both mails."""
+"""The demo itself: send two codes over HTTP, wait for both mails and for what a caller is told."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email import policy
 from email.message import EmailMessage
-from email.parser import BytesParser
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -23,8 +22,9 @@ from django.db import connection
 
 from example_project.demo.caller import Answer, Caller
 from example_project.demo.processes import DemoFailed, Process, Processes
+from example_project.demo.receivers import Receivers
 from example_project.demo.surroundings import for_children
-from example_project.sink import MAILS_FOLDER, READY_FILE, SinkAddress
+from example_project.webhook_sink import Webhook
 
 DEFAULT_PORT = 8000
 START_SECONDS = 30.0
@@ -47,7 +47,10 @@ class Arrived:
     how: str
     record: dict[str, Any]
     mail: EmailMessage
+    #: What its caller was told afterwards; None where it did not ask to be.
+    webhook: Webhook | None
     log_lines: list[str]
+    webhook_log_lines: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,8 @@ class Demo:
     def run(self) -> Shown:
         """Do every step; raise StepFailed at the first that does not work."""
         with self._step("SMTP sink") as result:
-            sink_process, sink = self._start_sink()
+            receivers = Receivers(self._folder, self._processes, start_seconds=START_SECONDS)
+            sink = receivers.smtp_address()
             environment = for_children(self._folder, sink)
             result.append(f"{sink.host}:{sink.port}, STARTTLS and AUTH required")
         with self._step("worker") as result:
@@ -121,6 +125,9 @@ class Demo:
         with self._step("web server") as result:
             web, base_url, remark = self._start_web(environment)
             result.append(f"uvicorn on {base_url}, pid {web.pid}, starting{remark}")
+        with self._step("webhook sink") as result:
+            hook = receivers.webhook_address()
+            result.append(hook.url)
         with self._step("admin user") as result:
             password = self._make_admin()
             result.append("admin, with a password made for this run")
@@ -128,23 +135,13 @@ class Demo:
             self._wait_for_web(web, base_url)
             result.append("GET /health: 200")
         caller = Caller(base_url=base_url, key=key)
+        minji = {"to": "minji.kim@example.com", "user_name": "김민지", "locale": "ko"}
+        # A request with a webhook is sent in the background.
+        alex = {"to": "alex.doe@example.com", "user_name": "Alex", "locale": "en"}
+        alex |= {"webhook_url": hook.url, "webhook_secret": hook.secret}
         arrived = [
-            self._send(
-                "OTP, at once",
-                caller,
-                {"to": "minji.kim@example.com", "user_name": "김민지", "locale": "ko"},
-                status=200,
-                blame=web,
-                sink=sink_process,
-            ),
-            self._send(
-                "OTP, in background",
-                caller,
-                {"to": "alex.doe@example.com", "user_name": "Alex", "locale": "en"},
-                status=202,
-                blame=worker,
-                sink=sink_process,
-            ),
+            self._send("OTP, at once", caller, minji, receivers, status=200, blame=web),
+            self._send("OTP, in background", caller, alex, receivers, status=202, blame=worker),
         ]
         if self._stays:
             with self._step("beat") as result:
@@ -153,17 +150,6 @@ class Demo:
                 )
                 result.append(f"celery beat, a sweep every 5 s, pid {beat.pid}, starting")
         return Shown(base_url=base_url, key=key, admin_password=password, arrived=arrived)
-
-    def _start_sink(self) -> tuple[Process, SinkAddress]:
-        process = self._processes.start("sink", "example_project.sink", "--dir", str(self._folder))
-        ready = self._folder / READY_FILE
-
-        def address() -> SinkAddress | None:
-            return SinkAddress(**json.loads(ready.read_bytes())) if ready.exists() else None
-
-        return process, self._processes.wait_for(
-            address, what="address of the sink", seconds=START_SECONDS, blame=process
-        )
 
     def _migrate(self) -> str:
         call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
@@ -233,15 +219,14 @@ class Demo:
         how: str,
         caller: Caller,
         body: dict[str, str],
+        receivers: Receivers,
         *,
         status: int,
         blame: Process,
-        sink: Process,
     ) -> Arrived:
         code = f"{secrets.randbelow(10**8):08d}"
-        headers = {"Prefer": "respond-async"} if status == 202 else {}
         with self._step(how) as result:
-            answer = caller.post("/send/otp", {**body, "code": code}, **headers)
+            answer = caller.post("/send/otp", {**body, "code": code})
             if answer is None:
                 raise DemoFailed("POST /send/otp got no answer", process=blame)
             if answer.status != status:
@@ -255,16 +240,54 @@ class Demo:
             result.append(f"GET /messages/{record['id'][:8]}…: {record['state']}")
         with self._step(how, part="arrived") as result:
             mail, name = self._processes.wait_for(
-                lambda: self._find_mail(answer.body["message_id"]),
+                lambda: receivers.find_mail(answer.body["message_id"]),
                 what="such mail at the sink",
                 seconds=ARRIVE_SECONDS,
-                blame=sink,
+                blame=receivers.smtp,
             )
             if code not in mail.get_body(("plain",)).get_content():  # type: ignore[union-attr]
                 raise DemoFailed("the mail arrived without its code", process=blame)
             result.append(f"{name} at the sink")
-        log_lines = self._processes.log_lines(f" id={record['id']} ")
-        return Arrived(how=how, record=record, mail=mail, log_lines=log_lines)
+        webhook, told = None, []
+        if "webhook_url" in body:
+            with self._step(how, part="webhook") as result:
+                webhook = self._wait_for_webhook(receivers, answer.body["message_id"], blame=blame)
+                told = self._wait_until_settled(webhook, blame=blame)
+                result.append("arrived, and its signature is verified")
+        return Arrived(
+            how=how,
+            record=record,
+            mail=mail,
+            webhook=webhook,
+            log_lines=self._processes.log_lines(f" id={record['id']} "),
+            webhook_log_lines=told,
+        )
+
+    def _wait_for_webhook(
+        self, receivers: Receivers, message_id: str, *, blame: Process
+    ) -> Webhook:
+        webhook = self._processes.wait_for(
+            lambda: receivers.find_webhook(message_id),
+            what="webhook about the message",
+            seconds=ARRIVE_SECONDS,
+            blame=blame,
+        )
+        if (webhook.standard, webhook.s0) != ("verified", "verified"):
+            raise DemoFailed(
+                f"the webhook arrived and is not genuine: {webhook.standard}, {webhook.s0}",
+                process=blame,
+            )
+        return webhook
+
+    def _wait_until_settled(self, webhook: Webhook, *, blame: Process) -> list[str]:
+        """Return the lines of the log about a delivery, which is on record after it arrived."""
+        id = UUID(webhook.headers["webhook-id"].removeprefix("msg_"))
+        return self._processes.wait_for(
+            lambda: self._processes.log_lines(f" id={id} ") or None,
+            what="record of the webhook",
+            seconds=ARRIVE_SECONDS,
+            blame=blame,
+        )
 
     def _wait_until_final(self, caller: Caller, id: str, *, blame: Process) -> dict[str, Any]:
         def record() -> dict[str, Any] | None:
@@ -283,10 +306,3 @@ class Demo:
         if found["state"] != "accepted":
             raise DemoFailed(f"the message ended as {found['state']}: {found}", process=blame)
         return found
-
-    def _find_mail(self, message_id: str) -> tuple[EmailMessage, str] | None:
-        for path in (self._folder / MAILS_FOLDER).glob("*.eml"):
-            mail = BytesParser(policy=policy.default).parsebytes(path.read_bytes())
-            if mail["Message-ID"] == message_id:
-                return mail, path.name
-        return None

@@ -105,6 +105,7 @@ def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
     """Return the environment of the processes that send: this one's, and the sink for a server."""
     # Imported when called: `require_demo` comes first.
     from example_project.sink import MAILS_FOLDER
+    from example_project.webhook_sink import WEBHOOKS_FOLDER
 
     return {
         **os.environ,
@@ -116,4 +117,7 @@ def for_children(folder: Path, sink: SinkAddress) -> dict[str, str]:
         "SMTP_FROM": "Example <no-reply@example.com>",
         "METRICS_ENABLED": "true",
         "DEMO_INBOX_DIR": str(folder / MAILS_FOLDER),
+        "DEMO_WEBHOOKS_DIR": str(folder / WEBHOOKS_FOLDER),
+        # Its receiver is on this machine; no other place of it may be sent to.
+        "WEBHOOK_ALLOW_HOSTS": "127.0.0.1",
     }

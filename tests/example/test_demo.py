@@ -155,6 +155,13 @@ def test_two_at_once_with_the_port_taken(start: Callable[..., RunningDemo]) -> N
         mails = read_mails(demo.folder)
         assert [mail["To"] for mail in mails] == ["minji.kim@example.com", "alex.doe@example.com"]
         assert [mail["Subject"] for mail in mails] == ["인증 코드 안내", "Your verification code"]
+        (kept,) = (demo.folder / "webhooks").glob("*.json")
+        webhook = json.loads(kept.read_bytes())
+        assert (webhook["standard"], webhook["s0"], webhook["answer"]) == (*["verified"] * 2, 204)
+        told = json.loads(webhook["body"])
+        assert (told["type"], told["message_id"]) == ("email.accepted", mails[1]["Message-ID"])
+        assert told["message_id"] in demo.output.partition("what the webhook said")[2]
+        assert " webhook.delivered id=" in demo.output
         for code in map(code_of, mails):
             assert code in demo.output
             assert places_of(code, demo.folder) == []
@@ -164,7 +171,7 @@ def places_of(code: str, folder: Path) -> list[str]:
     """Return the files of a run that hold a text: database, WAL, broker, logs, metrics."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".eml"]
     names = {path.relative_to(folder).parts[0] for path in files}
-    assert {"db.sqlite3", "broker", "logs", "metrics"} <= names
+    assert {"db.sqlite3", "broker", "logs", "metrics", "webhooks"} <= names
     return [str(path) for path in files if code.encode() in path.read_bytes()]
 
 
@@ -195,6 +202,9 @@ def test_it_stays_and_shows_everything_until_interrupted(
         assert get(f"/inbox/{newest}/{tab}")
     code = code_of(read_mails(demo.folder)[-1])
     assert code in get(f"/inbox/{newest}/frame")
+    assert "email.accepted" in get("/webhooks/")
+    assert "검증됨" in get("/webhooks/", "ko")
+    assert json.loads(get("/webhooks/newest"))["newest"]
     assert get("/static/admin/css/base.css")
     assert "<form" in get("/admin/authmail/message/")  # its login
     assert get("/docs")
@@ -203,7 +213,8 @@ def test_it_stays_and_shows_everything_until_interrupted(
     for log in (demo.folder / "logs").iterdir():
         assert "Warning" not in log.read_text()
         assert "Traceback" not in log.read_text()
-    assert set(demo.children()) == {"example_project.sink", "celery", "beat", "uvicorn"}
+    sinks = {"example_project.sink", "example_project.webhook_sink"}
+    assert set(demo.children()) == {*sinks, "celery", "beat", "uvicorn"}
 
     assert demo.end(signal.SIGINT) == 0
     assert demo.children() == {}

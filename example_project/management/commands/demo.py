@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from example_project.demo.processes import DemoFailed, Processes
 from example_project.demo.run import Arrived, Demo, Shown, StepFailed
 from example_project.demo.surroundings import own_log
 from example_project.environment import BASE_DIR
+from example_project.webhook_sink import Webhook
 
 NOT_PRODUCTION = """\
 Not production, in this demo:
@@ -25,21 +27,23 @@ Not production, in this demo:
   the SMTP sink        use your mail server (SMTP_HOST …); nothing left this machine
   one uvicorn process  use gunicorn, or uvicorn with several workers, behind TLS
   the inbox page       shows every mail, and its code, to anybody who can reach it
+  WEBHOOK_ALLOW_HOSTS  names your own receivers; others need https and a public address
   printed key and login, kept for this run only
 """
 
 
 class Command(BaseCommand):
     help = (
-        "Starts a mail sink, a Celery worker and the web server; sends two one-time codes over"
-        " HTTP, waits until both mails arrived, shows them, and stays until Ctrl-C."
+        "Starts a mail sink, a webhook sink, a Celery worker and the web server; sends two one-time"
+        " codes over HTTP, waits until both mails and a webhook arrived, shows them, and stays"
+        " until Ctrl-C."
     )
     # Checks are for the settings of a real mail server; the demo's are its own.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--once", action="store_true", help="stop once both mails arrived; exit 0 only then"
+            "--once", action="store_true", help="stop once all arrived; exit 0 only then"
         )
         parser.add_argument("--keep", action="store_true", help="keep the run folder")
         parser.add_argument(
@@ -81,7 +85,7 @@ class Command(BaseCommand):
             number = interruption.args[0] if interruption.args else 2
             self._write("\nStopped; nothing is left running.\n")
             sys.exit(0 if arrived else 128 + number)
-        self._write("Both mails arrived. Nothing is left running.\n")
+        self._write("Both mails and the webhook arrived. Nothing is left running.\n")
         if options["keep"]:
             self._write(f"Kept: {settings.DATA_DIR}\n")
 
@@ -98,6 +102,7 @@ class Command(BaseCommand):
             f"  send log   {url}/admin/authmail/message/   (admin / {shown.admin_password})\n"
             f"  API docs   {url}/docs\n"
             f"  inbox      {url}/inbox/\n"
+            f"  webhooks   {url}/webhooks/\n"
             f"  metrics    {url}/metrics\n\n"
             "Send one yourself\n"
             f"  curl {url}/send/otp -H 'Authorization: Bearer {shown.key}' \\\n"
@@ -119,6 +124,18 @@ class Command(BaseCommand):
         self._write(f"\n{arrived.how}: what the log says\n")
         for line in [*_record_lines(arrived.record), *arrived.log_lines]:
             self._write(f"  {line}\n")
+        if arrived.webhook is not None:
+            self._show_webhook(arrived.how, arrived.webhook)
+            for line in arrived.webhook_log_lines:
+                self._write(f"\n  {line}\n")
+
+    def _show_webhook(self, how: str, webhook: Webhook) -> None:
+        self._write(f"\n{how}: what the webhook said\n")
+        for name, value in webhook.headers.items():
+            self._write(f"  {name}: {value}\n")
+        self._write("\n")
+        for line in json.dumps(json.loads(webhook.body), indent=2, ensure_ascii=False).splitlines():
+            self._write(f"  | {line}\n")
 
     def _stay(self, processes: Processes) -> None:
         self._write("Running. Press Ctrl-C to stop.\n")
