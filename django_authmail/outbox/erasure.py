@@ -20,6 +20,7 @@ from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.record import Record
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 from django_authmail.transactions import retried
+from django_authmail.webhooks import erasure as webhooks
 from django_authmail.webhooks import recording
 
 BATCH = 200
@@ -118,6 +119,8 @@ def _erase(ids: list[uuid.UUID], found: QuerySet[Recipient], erased: Erased, usi
         recording.record([r for r in finished if r in shared], now, using)
         rows.store(free, using)
         Message.objects.using(using).filter(id__in=[r.row.id for r in alone]).delete()
+        hashes = {each.address_hash for r in shared for each in r.recipients if each.id in theirs}
+        webhooks.forget([r.row.id for r in shared], hashes, using)
         _anonymise(shared, theirs, using)
         return alone, shared, ended, len(records) - len(free)
 

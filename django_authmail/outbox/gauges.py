@@ -1,4 +1,4 @@
-"""What the tables say at this moment, for metrics: read at each scrape, in three cheap queries."""
+"""What the tables say at this moment, for metrics: read at each scrape, in a few cheap queries."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from django_authmail.clock import db_now
 from django_authmail.metrics import Reading
 from django_authmail.models import OPEN_STATES, Message, Priority, State
 from django_authmail.outbox import carriers
+from django_authmail.webhooks import gauges
 
 logger = logging.getLogger(__name__)
 
 
 def readings() -> Iterator[Reading]:
-    """Yield the gauges of the queue and of the carriers; none while the database fails."""
+    """Yield the gauges of queue, carriers and webhooks; none while the database fails."""
     try:
-        yield from [*_queue(), *_carriers()]
+        yield from [*_queue(), *_carriers(), *gauges.readings()]
     except DatabaseError as error:
         # The other metrics are worth having, above all now.
         logger.warning("metrics.database_failed error=%s", type(error).__name__)

@@ -11,7 +11,13 @@ from django.db import router
 from django.db.models import QuerySet
 
 from django_authmail.exceptions import SealBroken
-from django_authmail.models import IdempotencyRecord, Message, Priority
+from django_authmail.models import (
+    IdempotencyRecord,
+    Message,
+    Priority,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from django_authmail.sealing import reseal
 from django_authmail.transactions import retried
 
@@ -36,7 +42,7 @@ def reseal_open() -> Iterator[Resealed]:
     rows = Message.objects.using(router.db_for_write(Message))
     # By the index of what is due: what is final is not read.
     is_open = rows.filter(priority__in=Priority.values, due_at__isnull=False)
-    return _reseal(is_open, "sealed")
+    return _reseal(is_open, "sealed", Resealed())
 
 
 def reseal_answers() -> Iterator[Resealed]:
@@ -45,11 +51,35 @@ def reseal_answers() -> Iterator[Resealed]:
     One that no key opens is made anew from its message when a repeat comes.
     """
     rows = IdempotencyRecord.objects.using(router.db_for_write(Message))
-    return _reseal(rows.filter(answer__isnull=False), "answer")
+    return _reseal(rows.filter(answer__isnull=False), "answer", Resealed())
 
 
-def _reseal(found: QuerySet[Any], column: str) -> Iterator[Resealed]:  # of either model
+def reseal_webhooks() -> Iterator[Resealed]:
+    """Do the same with the secrets of endpoints, and with what webhooks are made of.
+
+    A webhook that no key opens is `failed` when a courier comes to it; an endpoint's secrets, when
+    one is to be sent to it: rotate them.
+    """
+    using = router.db_for_write(Message)
+    messages = Message.objects.using(using)
+    deliveries = WebhookDelivery.objects.using(using)
+    is_open = messages.filter(priority__in=Priority.values, due_at__isnull=False)
     state = Resealed()
+    for found, column in (
+        (WebhookEndpoint.objects.using(using).all(), "sealed_secrets"),
+        (is_open, "webhook"),
+        (deliveries.filter(due_at__isnull=False), "sealed_target"),
+        # Those of the past too: they can be sent again.
+        (deliveries.filter(sealed_payload__isnull=False), "sealed_payload"),
+    ):
+        yield from _reseal(found, column, state)
+
+
+def _reseal(
+    found: QuerySet[Any],  # of several models
+    column: str,
+    state: Resealed,
+) -> Iterator[Resealed]:
     rows = found.model._default_manager.using(found.db)
     keys = list(found.values_list("pk", flat=True))
     for start in range(0, len(keys), BATCH):

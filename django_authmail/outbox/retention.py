@@ -1,5 +1,5 @@
-"""What has been kept long enough goes: attempts, final messages, counters, suppressions, and what
-is known of requests with an Idempotency-Key.
+"""What has been kept long enough goes: attempts, webhooks, final messages, counters, suppressions,
+and what is known of requests with an Idempotency-Key.
 
 In batches, each in a transaction of its own and found by an index: a table of millions is neither
 locked nor read through.
@@ -18,7 +18,14 @@ from django.db.models import QuerySet
 
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.models import Attempt, Counter, IdempotencyRecord, Message, Suppression
+from django_authmail.models import (
+    Attempt,
+    Counter,
+    IdempotencyRecord,
+    Message,
+    Suppression,
+    WebhookDelivery,
+)
 from django_authmail.transactions import retried
 
 BATCH = 1000
@@ -47,17 +54,26 @@ def purgeable() -> dict[str, int]:
     return {name: rows.count() for name, rows in _old(router.db_for_write(Message)).items()}
 
 
-def _old(using: str) -> dict[str, QuerySet[Any]]:  # of five models
+def _old(using: str) -> dict[str, QuerySet[Any]]:  # of six models
     now = db_now(using)
     rows: dict[str, QuerySet[Any]] = {}
     if conf.retain_attempts:
-        rows["attempts"] = _old_attempts(now - conf.retain_attempts, using)
+        before = now - conf.retain_attempts
+        rows["attempts"] = _old_attempts(before, using)
+        # With their attempts. What is settled before was created before, and that has an index.
+        rows["webhooks"] = (
+            WebhookDelivery.objects.using(using)
+            .filter(created_at__lt=before, settled_at__lt=before)
+            .order_by("created_at")
+        )
     if conf.retain_messages:
         before = now - conf.retain_messages
         # What became final before was created before, and that has an index.
         rows["messages"] = (
             Message.objects.using(using)
             .filter(created_at__lt=before, settled_at__lt=before)
+            # It would take along what somebody is still to be told.
+            .exclude(webhooks__due_at__isnull=False)
             .order_by("created_at")
         )
     # A window that ended counts for nothing; a day more leaves those in use alone.

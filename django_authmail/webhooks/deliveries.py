@@ -32,6 +32,7 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import SealBroken
 from django_authmail.logs import log_line
 from django_authmail.models import WebhookDelivery
+from django_authmail.outcomes import Reason
 from django_authmail.sealing import unseal
 from django_authmail.secret import Secret
 from django_authmail.transactions import PATIENCE, retried
@@ -193,8 +194,13 @@ def _claim(row: WebhookDelivery, now: datetime) -> Claim:
     try:
         url, secrets = _target(row, now)
         body = unseal(bytes(row.sealed_payload))
+    except _Unsendable:
+        raise
     except SealBroken:
-        raise _Unsendable("seal_broken") from None
+        raise _Unsendable(Reason.SEAL_BROKEN) from None
+    except Exception:
+        # Edited by hand, or by something else: whatever it is, it must not stop the others.
+        raise _Unsendable(Reason.ROW_BROKEN) from None
     return Claim(
         id=row.id,
         lease=row.lease,

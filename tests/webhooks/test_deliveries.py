@@ -19,6 +19,7 @@ from django_authmail.webhooks.posting import Posted
 from django_authmail.webhooks.settlement import End
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import accepted
+from tests.webhooks import rows
 from tests.webhooks.test_recording import CALLBACK
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,10 +29,7 @@ HOSTS = ("a.example.com", "b.example.com")
 
 @pytest.fixture
 def endpoint() -> WebhookEndpoint:
-    row = WebhookEndpoint(url="https://93.184.215.14/hook")
-    row.sealed_secrets = endpoints._pack(row, [])
-    row.save()
-    return row
+    return rows.endpoint()
 
 
 def waiting(endpoint: WebhookEndpoint, count: int = 1, **changes: Any) -> list[WebhookDelivery]:
@@ -44,8 +42,9 @@ def waiting(endpoint: WebhookEndpoint, count: int = 1, **changes: Any) -> list[W
         "due_at": now,
         "created_at": now,
     }
-    rows = [WebhookDelivery(**values | changes) for _ in range(count)]
-    return WebhookDelivery.objects.bulk_create(rows)
+    return WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(**values | changes) for _ in range(count)
+    )
 
 
 def posted(status: int | None = 204, reason: str = "ok", **changes: Any) -> Posted:
@@ -176,6 +175,16 @@ def test_what_no_key_opens_fails(endpoint: WebhookEndpoint) -> None:
     assert [claim.id for claim in claimed(5)] == [other.pk]
     row.refresh_from_db()
     assert (row.state, row.reason) == ("failed", "seal_broken")
+
+
+def test_a_broken_row_fails_and_stops_no_other(endpoint: WebhookEndpoint) -> None:
+    broken = rows.endpoint()
+    WebhookEndpoint.objects.filter(pk=broken.pk).update(sealed_secrets=seal(b"{}"))
+    [row] = waiting(broken)
+    [other] = waiting(endpoint)
+    assert [claim.id for claim in claimed(5)] == [other.pk]
+    row.refresh_from_db()
+    assert (row.state, row.reason) == ("failed", "row_broken")
 
 
 def test_a_delivery_whose_endpoint_is_gone_fails(endpoint: WebhookEndpoint) -> None:

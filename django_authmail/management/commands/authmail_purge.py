@@ -14,8 +14,8 @@ from django_authmail.outbox import retention
 
 class Command(BaseCommand):
     help = (
-        "Delete attempts, final messages, counters, suppressions and idempotency records that have "
-        "been kept long enough (AUTHMAIL_RETAIN_ATTEMPTS, AUTHMAIL_RETAIN_MESSAGES, "
+        "Delete attempts, webhooks, final messages, counters, suppressions and idempotency records "
+        "that have been kept long enough (AUTHMAIL_RETAIN_ATTEMPTS, AUTHMAIL_RETAIN_MESSAGES, "
         "AUTHMAIL_IDEMPOTENCY_TTL_SECONDS). Celery beat does it bit by bit; without Celery, run "
         "this once a day."
     )

@@ -14,9 +14,9 @@ from django_authmail.outbox.resealing import Resealed
 
 class Command(BaseCommand):
     help = (
-        "Seal the content of open mail, and the answers that are kept for repeats of requests, by "
-        "the newest key of AUTHMAIL_SEALING_KEYS, or SECRET_KEY. Afterwards the older keys can be "
-        "removed."
+        "Seal the content of open mail, the answers that are kept for repeats of requests, and the "
+        "secrets and contents of webhooks by the newest key of AUTHMAIL_SEALING_KEYS, or "
+        "SECRET_KEY. Afterwards the older keys can be removed."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -24,10 +24,20 @@ class Command(BaseCommand):
         with explained_when_missing():
             mails = self._watched(resealing.reseal_open(), tell=tell)
             answers = self._watched(resealing.reseal_answers(), tell=tell)
+            webhooks = self._watched(resealing.reseal_webhooks(), tell=tell)
         self.stdout.write(f"{mails.written} of {mails.seen} open mails were sealed again.")
         if answers.seen:
             text = f"{answers.written} of {answers.seen} kept answers were sealed again."
             self.stdout.write(text)
+        if webhooks.seen:
+            text = f"{webhooks.written} of {webhooks.seen} values of webhooks were sealed again."
+            self.stdout.write(text)
+        if webhooks.broken:
+            shown = ", ".join(map(str, webhooks.broken[:10]))
+            self.stderr.write(
+                f"Of webhooks, {len(webhooks.broken)} cannot be opened by any key. Secrets of an "
+                f"endpoint are to be rotated; the rest fails when it is due: {shown}"
+            )
         if mails.broken:
             shown = ", ".join(map(str, mails.broken[:10]))
             raise CommandError(
