@@ -27,7 +27,7 @@ from django_authmail.webhooks.signing import headers, new_secret
 from example_project.certificates import ServerCertificate, make_certificate
 from tests.smtp_server import free_port
 from tests.webhooks.internet import OTHER_PUBLIC, PUBLIC, small_internet
-from tests.webhooks.receivers import OK, Receiver, listening
+from tests.webhooks.scripted import OK, Receiver, listening
 
 BODY = '{"type":"email.accepted","data":{"이름":"값"}}'.encode()
 #: What a machine under load may take beyond the limit.
