@@ -33,17 +33,17 @@ _SAFE = "/%!$&()*+,;=:@~?"
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# What `is_global` says yes to, on some Python or on all, and that leads elsewhere: addresses that
-# hold another one (IPv4-compatible, IPv4-mapped, NAT64 of RFC 6052 and RFC 8215, 6to4, Teredo), and
-# special ones (IANA's registries; RFC 3879, 7526, 9602, and 5156's 6bone).
+# All that IANA has given out for hosts of the internet (RFC 4291 2.4). What holds another address,
+# as IPv4-mapped ones and NAT64 do, is outside but for the next ones.
+_GLOBAL_V6 = IPv6Network("2000::/3")
+# What `is_global` says yes to, on some Python or on all, and that leads elsewhere: special ones
+# (IANA's registries; RFC 3849, 7526, 9637, and the 6bone of RFC 3701), Teredo and 6to4.
 _NOT_GLOBAL: tuple[Network, ...] = tuple(
     map(
         ip_network,
         (
             *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4"),
-            *("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"),
-            *("100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3ffe::/16", "3fff::/20"),
-            *("5f00::/16", "fec0::/10"),
+            *("2001::/23", "2001:db8::/32", "2002::/16", "3ffe::/16", "3fff::/20"),
         ),
     )
 )
@@ -253,13 +253,14 @@ def _is_private(address: Address) -> bool:
 
 
 def _is_global(address: Address) -> bool:
-    # On Python before 3.12.4 and 3.11.10 is_global alone says yes to a few of _NOT_GLOBAL, and on
+    # By itself, is_global says yes to a few of _NOT_GLOBAL before Python 3.12.4 and 3.11.10, and on
     # each of them to multicast.
     return (
         address.is_global
         and not address.is_multicast
         and not address.is_reserved
         and not _is_in(address, _NOT_GLOBAL)
+        and (address.version == 4 or address in _GLOBAL_V6)
     )
 
 

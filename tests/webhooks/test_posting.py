@@ -9,6 +9,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -379,6 +380,17 @@ class TestTLS:
             posted = post(f"https://127.0.0.1:{receiver.port}/", BODY, {}, seconds=5)
         assert posted.is_success
         assert receiver.names == [None]
+
+    @pytest.mark.usefixtures("_trusted")
+    def test_many_at_once_share_what_verifies(self, certificate: ServerCertificate) -> None:
+        with (
+            listening(tls=certificate.server_context()) as receiver,
+            ThreadPoolExecutor(16) as threads,
+        ):
+            url = f"https://127.0.0.1:{receiver.port}/"
+            posted = list(threads.map(lambda _: post(url, BODY, {}, seconds=30), range(64)))
+        assert {one.reason for one in posted} == {"ok"}
+        assert receiver.connections == 64
 
     @pytest.mark.usefixtures("_trusted")
     def test_a_certificate_of_another_name(
