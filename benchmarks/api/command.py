@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from benchmarks.places import databases, scratch
 from benchmarks.smtp.processes import USER, Surroundings, surroundings
 from benchmarks.smtp.server import STARTTLS
 from tests.chaos.processes import wait_until
+from tests.chaos.servers import Redis
 from tests.smtp_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,13 +75,18 @@ def run(options: argparse.Namespace) -> int:
 def _measured(plan: Plan, folder: Path) -> Run:
     started = time.monotonic()
     with ExitStack() as stack:
-        output.say("starting a PostgreSQL, a mail server 20 ms away, and gunicorn ...")
+        output.say("starting a PostgreSQL, a Redis, a mail server 20 ms away, and gunicorn ...")
         place = stack.enter_context(surroundings(folder, [RTT], secrets.token_hex(12)))
         database = stack.enter_context(databases(folder))
+        cache = stack.enter_context(_cache(folder))
         environment = os.environ | {
             "SSL_CERT_FILE": str(place.ca_file),
             "BENCHMARK_SETTINGS": json.dumps(
-                {"DATABASES": {"default": database("service")}, **_account(place)}
+                {
+                    "DATABASES": {"default": database("service")},
+                    "CACHES": {"default": cache},
+                    **_account(place),
+                }
             ),
         }
         key = _key(environment)
@@ -143,6 +150,21 @@ def _account(place: Surroundings) -> dict[str, object]:
     }
 
 
+@contextmanager
+def _cache(folder: Path) -> Iterator[dict[str, str]]:
+    """Start what both processes count in, as docs/keys.md says, and give what CACHES says of it."""
+    server = Redis(folder)
+    server.start()
+    try:
+        wait_until(lambda: _listens(server.port), "Redis")
+        yield {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": server.url,
+        }
+    finally:
+        server.end()
+
+
 def _key(environment: dict[str, str]) -> str:
     """Make the tables and a key."""
     command = [sys.executable, "-m", "benchmarks.api.project"]
@@ -169,6 +191,14 @@ def _gunicorn(environment: dict[str, str], folder: Path) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(30)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answers(port: int) -> bool:
