@@ -121,40 +121,55 @@ def _insertion(
 ) -> tuple[str, list[Any]]:
     connection = connections[using]
     target = table(type(batch[0]), using)
-    shared, apart = _parted(batch, _inserted(batch[0]), connection)
-    names = ", ".join(column.name for column in (*shared, *apart))
-    if connection.vendor == "postgresql" and returning is None and shared and apart:
-        once = ", ".join(f"%s::{column.type}" for column in shared)
-        each = ", ".join(f"new.{column.name}" for column in apart)
-        return (
-            f"INSERT INTO {target} ({names}) SELECT {once}, {each} FROM {_listed(apart)}",
-            [*(column.values[0] for column in shared), *_in_rows(apart)],
-        )
+    fields = _inserted(batch[0])
+    if connection.vendor == "postgresql" and returning is None and len(batch) > 1:
+        shared, apart = _parted(batch, fields, connection)
+        if shared and apart:
+            names = ", ".join(column.name for column in (*shared, *apart))
+            once = ", ".join(f"%s::{column.type}" for column in shared)
+            each = ", ".join(f"new.{column.name}" for column in apart)
+            return (
+                f"INSERT INTO {target} ({names}) SELECT {once}, {each} FROM {_listed(apart)}",
+                [*(column.values[0] for column in shared), *_in_rows(apart)],
+            )
+    quoted = connection.ops.quote_name
+    names = ", ".join(quoted(str(field.column)) for field in fields)
     # In the order of `batch`: the keys are told in that of the VALUES.
-    everything = [_Column(c.name, c.type, c.values * len(batch)) for c in shared] + apart
-    rows = ", ".join([marks(everything)] * len(batch))
+    rows = ", ".join([marks(fields)] * len(batch))
     sql = f"INSERT INTO {target} ({names}) VALUES {rows}"
     if returning is not None:
-        sql += f" RETURNING {connection.ops.quote_name(str(returning.column))}"
-    return sql, _in_rows(everything)
+        sql += f" RETURNING {quoted(str(returning.column))}"
+    values = [
+        field.get_db_prep_save(getattr(one, field.attname), connection)
+        for one in batch
+        for field in fields
+    ]
+    return sql, values
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     """A column and its values as the database takes them: one for each row, or one for all."""
 
-    name: str
-    type: str
+    field: Field[Any, Any]
+    connection: BaseDatabaseWrapper
     values: list[Any]
 
     @classmethod
     def of(
         cls, rows: Sequence[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper
     ) -> _Column:
-        # Without the length of a varchar: a cast to that would cut what is too long, silently.
-        type = (field.rel_db_type(connection) or "").partition("(")[0]
         values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows]
-        return cls(connection.ops.quote_name(str(field.column)), type, values)
+        return cls(field, connection, values)
+
+    @property
+    def name(self) -> str:
+        return self.connection.ops.quote_name(str(self.field.column))
+
+    @property
+    def type(self) -> str:
+        # Without the length of a varchar: a cast to that would cut what is too long, silently.
+        return (self.field.rel_db_type(self.connection) or "").partition("(")[0]
 
 
 def _parted(
