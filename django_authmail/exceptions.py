@@ -121,13 +121,17 @@ class WebhookUrlRefused(AuthmailError, ValueError):
 
     The text does not say what its host resolves to: that would tell a caller about the names and
     addresses of this machine's network. Nor does it have the URL, which may hold a token.
+
+    `template` is marked for translation: with `facts` filled in, it is `problem`.
     """
 
     code = "webhook_url_refused"
 
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
-        super().__init__(f"the webhook's URL {problem}")
+    def __init__(self, template: str, **facts: object) -> None:
+        self.template = template
+        self.facts = facts
+        self.problem = template % facts if facts else template
+        super().__init__(f"the webhook's URL {self.problem}")
 
 
 class WebhookInvalid(AuthmailError, ValueError):

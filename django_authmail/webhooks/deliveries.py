@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from django.db import IntegrityError, router, transaction
 from django.db.models import Q, QuerySet
@@ -261,6 +262,29 @@ def ended(state: str, now: datetime, *, is_callback: bool) -> dict[str, object]:
 
 
 # -- replay ---------------------------------------------------------------------------------
+
+
+class Obstacle(StrEnum):
+    """Why a delivery cannot be sent again."""
+
+    # It has not ended.
+    UNDER_WAY = "under_way"
+    # Its request said where to, and its URL and secret are gone.
+    OF_A_REQUEST = "of_a_request"
+    DISABLED = "disabled"
+    # What was posted is not kept any more.
+    ERASED = "erased"
+
+
+def obstacle(row: WebhookDelivery) -> Obstacle | None:
+    """Return why one delivery cannot be sent again; None: it can."""
+    if not row.is_final:
+        return Obstacle.UNDER_WAY
+    if row.endpoint_id is None:
+        return Obstacle.OF_A_REQUEST
+    if row.endpoint is None or not row.endpoint.enabled:
+        return Obstacle.DISABLED
+    return Obstacle.ERASED if row.sealed_payload is None else None
 
 
 def replayable(rows: QuerySet[WebhookDelivery]) -> QuerySet[WebhookDelivery]:

@@ -117,6 +117,7 @@ def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
 
     Raises:
         WebhookEndpoint.DoesNotExist: it was deleted.
+        SealBroken: with an overlap alone: no key opens those before.
     """
     using = router.db_for_write(WebhookEndpoint)
     secret = Secret(signing.new_secret())
@@ -129,8 +130,8 @@ def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
             _Kept(
                 secret=old.secret, ends_at=ends if old.ends_at is None else min(ends, old.ends_at)
             )
-            for old in _valid(row, now)
-            if overlap > timedelta(0)
+            # Not opened where they end: a new secret is the way out when no key opens the old.
+            for old in (_valid(row, now) if overlap > timedelta(0) else ())
         ]
         row.sealed_secrets = _pack(row, [_Kept(secret=secret), *kept])
         row.save(using=using, update_fields=["sealed_secrets"])
@@ -207,6 +208,15 @@ def secrets_of(row: WebhookEndpoint, now: datetime) -> tuple[Secret, ...]:
         SealBroken: no key opens them, or they were sealed for another row.
     """
     return tuple(kept.secret for kept in _valid(row, now))
+
+
+def ends_of_secrets(row: WebhookEndpoint, now: datetime) -> tuple[datetime | None, ...]:
+    """Return until when each of the secrets signs, newest first; None: until it is rotated.
+
+    Raises:
+        SealBroken: no key opens them, or they were sealed for another row.
+    """
+    return tuple(kept.ends_at for kept in _valid(row, now))
 
 
 def _valid(row: WebhookEndpoint, now: datetime) -> list[_Kept]:

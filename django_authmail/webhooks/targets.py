@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from queue import Empty, SimpleQueue
 from urllib.parse import quote, urlsplit
 
+from django.utils.translation import gettext_noop as _
+
 from django_authmail.conf import conf
 from django_authmail.exceptions import WebhookUrlRefused
 from django_authmail.guards import host_name
@@ -62,7 +64,7 @@ _PRIVATE: tuple[Network, ...] = tuple(
 _NEVER = frozenset({ip_address("fd00:ec2::254")})
 
 
-_NOWHERE = "leads to no address on the internet"
+_NOWHERE = _("leads to no address on the internet")
 # EAI_NODATA is not everywhere; glibc has it.
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -124,18 +126,18 @@ def check_url(url: str) -> Target:
         WebhookUrlRefused: it is not.
     """
     if not 1 <= len(url) <= MAX_URL:
-        raise WebhookUrlRefused(f"must have from 1 to {MAX_URL} characters")
+        raise WebhookUrlRefused(_("must have from 1 to %(most)s characters"), most=MAX_URL)
     if not _URL.fullmatch(url):
-        raise WebhookUrlRefused("has a character that no URL has, or a fragment")
+        raise WebhookUrlRefused(_("has a character that no URL has, or a fragment"))
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise WebhookUrlRefused("is not a URL") from None
+        raise WebhookUrlRefused(_("is not a URL")) from None
     if parts.scheme not in ("https", "http"):
-        raise WebhookUrlRefused("must begin with https://")
+        raise WebhookUrlRefused(_("must begin with https://"))
     if "@" in parts.netloc:
-        raise WebhookUrlRefused("must have no user and no password: a secret belongs elsewhere")
+        raise WebhookUrlRefused(_("must have no user and no password: a secret belongs elsewhere"))
     host = _host(parts.netloc)
     is_https = parts.scheme == "https"
     port = (443 if is_https else 80) if port is None else port
@@ -178,7 +180,7 @@ def _host(netloc: str) -> str:
         return host_name(given)
     except ValueError:
         raise WebhookUrlRefused(
-            "needs the name of a host, or an address in its usual form, without a dot at its end"
+            _("needs the name of a host, or an address in its usual form, without a dot at its end")
         ) from None
 
 
@@ -188,16 +190,18 @@ def _is_private_only(host: str, port: int, *, is_https: bool) -> bool:
         return False
     problems = []
     if not is_https and not conf.webhook_allow_http:
-        problems.append("must begin with https://: what it says would cross the network readable")
+        problems.append(
+            _("must begin with https://: what it says would cross the network readable")
+        )
     if port not in PORTS and port not in conf.webhook_ports:
-        problems.append(f"has a port that is none of {', '.join(map(str, _ports()))}")
+        problems.append(_("has a port that is none of %(ports)s"))
     if problems and not conf.webhook_allow_loopback:
-        raise WebhookUrlRefused(problems[0])
+        raise WebhookUrlRefused(problems[0], ports=_ports())
     return bool(problems)
 
 
-def _ports() -> list[int]:
-    return sorted({*PORTS, *conf.webhook_ports})
+def _ports() -> str:
+    return ", ".join(map(str, sorted({*PORTS, *conf.webhook_ports})))
 
 
 def _written(scheme: str, host: str, port: int, path: str, query: str) -> str:

@@ -1,0 +1,347 @@
+"""Makes, lists, tests, rotates, switches and deletes endpoints of webhooks, and sends again."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import router
+from django.views.decorators.debug import sensitive_variables
+
+from django_authmail.clock import db_now
+from django_authmail.conf import conf
+from django_authmail.exceptions import EndpointDisabled, SealBroken, WebhookUrlRefused
+from django_authmail.extras import require
+from django_authmail.management.replays import add_replay_arguments, chosen, left_out, one
+from django_authmail.management.tables import explained_when_missing
+from django_authmail.models import ApiKey, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.secret import Secret
+from django_authmail.webhooks import courier, deliveries, endpoints, events
+from django_authmail.webhooks.hints import hint
+
+_VERBS = "create|list|test|rotate|enable|disable|delete|replay"
+_ENDPOINT = "ENDPOINT"
+_ENDPOINT_HELP = "its id or how that begins, or its description or URL, as `list` shows them"
+#: Between two looks at what became of a test.
+_LOOK_SECONDS = 0.1
+#: Beyond the time that one attempt may take: others may be on their way to the same host.
+_MARGIN_SECONDS = 15.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes, lists, tests, rotates, switches and deletes endpoints of webhooks, and sends "
+        "webhooks again. A secret is shown once, when it is made."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar=_VERBS)
+        create = verbs.add_parser("create", help="make an endpoint and print its secret, once")
+        create.add_argument("url", metavar="URL", help="where webhooks are sent: https://…")
+        create.add_argument("--description", default="", help="whose it is, or what for")
+        create.add_argument(
+            "--event",
+            action="append",
+            dest="events",
+            default=[],
+            metavar="TYPE",
+            help=f"what it is told of, repeatable: {', '.join(events.MESSAGE_TYPES)}; all, by "
+            "default",
+        )
+        create.add_argument(
+            "--owner",
+            default="",
+            help="of whose mails: `site` (this project's own), or the prefix or id of an API key; "
+            "of everybody's, by default",
+        )
+        create.add_argument("--json", action="store_true", help="print JSON")
+        listing = verbs.add_parser("list", help="list all endpoints, newest first")
+        listing.add_argument("--json", action="store_true", help="print JSON")
+        test = verbs.add_parser("test", help="send a webhook.test event, and wait for the answer")
+        rotate = verbs.add_parser("rotate", help="make a new secret and print it, once")
+        rotate.add_argument(
+            "--overlap-hours",
+            type=int,
+            default=24,
+            metavar="H",
+            help="how long the one before signs too, 24 by default; 0: it ends at once",
+        )
+        rotate.add_argument("--json", action="store_true", help="print JSON")
+        enable = verbs.add_parser("enable", help="send to an endpoint again, from now on")
+        disable = verbs.add_parser("disable", help="send nothing to an endpoint any more")
+        delete = verbs.add_parser("delete", help="delete an endpoint, and all that was sent to it")
+        for verb in (test, rotate, enable, disable, delete):
+            verb.add_argument("endpoint", metavar=_ENDPOINT, help=_ENDPOINT_HELP)
+        replay = verbs.add_parser("replay", help="send again: one delivery, or those of a time")
+        add_replay_arguments(replay)
+        replay.add_argument("--endpoint", metavar=_ENDPOINT, help=_ENDPOINT_HELP)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with explained_when_missing():
+            verb = options["verb"]
+            if verb == "create":
+                self._create(options)
+            elif verb == "list":
+                self._list(as_json=options["json"])
+            elif verb == "replay":
+                self._replay(options)
+            else:
+                row = _endpoint(options["endpoint"])
+                match verb:
+                    case "test":
+                        self._test(row)
+                    case "rotate":
+                        self._rotate(row, options["overlap_hours"], as_json=options["json"])
+                    case "enable":
+                        self._enable(row)
+                    case "disable":
+                        self._disable(row)
+                    case "delete":
+                        self._delete(row)
+
+    @sensitive_variables()
+    def _create(self, options: dict[str, Any]) -> None:
+        description = options["description"].strip()
+        if len(description) > 200:
+            raise CommandError("--description must have 200 characters at most.")
+        try:
+            row, secret = endpoints.create(
+                options["url"],
+                description=description,
+                event_types=options["events"],
+                owner=_owner(options["owner"]),
+            )
+        except WebhookUrlRefused as error:
+            raise CommandError(
+                f"Nothing was made: {error}. A host of your own network is allowed by "
+                "AUTHMAIL_WEBHOOK_ALLOW_HOSTS."
+            ) from None
+        except ValueError as error:
+            raise CommandError(f"Nothing was made: {error}.") from None
+        self._show_once(row, secret, as_json=options["json"])
+        if not options["json"]:
+            self.stderr.write(f"Try it: manage.py authmail_webhook test {str(row.pk)[:8]}")
+
+    @sensitive_variables()
+    def _rotate(self, row: WebhookEndpoint, hours: int, *, as_json: bool) -> None:
+        if hours < 0:
+            raise CommandError("--overlap-hours must be 0 or more.")
+        try:
+            secret = endpoints.rotate(row.pk, overlap=timedelta(hours=hours))
+        except SealBroken:
+            raise CommandError(
+                "Nothing was done: the secret before cannot be opened, so it cannot sign any more. "
+                "Restore the old key as a fallback, or give --overlap-hours 0."
+            ) from None
+        self._show_once(row, secret, as_json=as_json)
+        until = (
+            f"The one before signs too for {hours} hours: give the receiver both until then."
+            if hours
+            else "The one before signs no more."
+        )
+        self.stderr.write(until)
+
+    @sensitive_variables()
+    def _show_once(self, row: WebhookEndpoint, secret: Secret, *, as_json: bool) -> None:
+        if as_json:
+            self._print_json({**_facts(row), "secret": str(secret)})
+            return
+        self.stdout.write(str(secret))
+        self.stderr.write(f"Secret of endpoint {row.pk}, {row.url}. It is not shown again.")
+
+    def _list(self, *, as_json: bool) -> None:
+        rows = list(WebhookEndpoint.objects.using(_using()).order_by("-created_at"))
+        if as_json:
+            self._print_json([_facts(row) for row in rows])
+            return
+        for row in rows:
+            told = ", ".join(row.event_types) or "all events"
+            whose = f" of {row.owner}" if row.owner else ""
+            name = f"  {row.description}" if row.description else ""
+            self.stdout.write(f"{row.pk}  {_state(row)}  {row.url}  [{told}{whose}]{name}")
+        if not rows:
+            self.stderr.write(
+                "There are no endpoints. Make one: manage.py authmail_webhook create URL"
+            )
+
+    def _enable(self, row: WebhookEndpoint) -> None:
+        if row.enabled:
+            self.stdout.write("It is enabled already; nothing was done.")
+            return
+        endpoints.enable(row.pk)
+        self.stdout.write(f"Enabled: {row.url}")
+        self.stderr.write(
+            "What failed when it was disabled can be sent again: manage.py authmail_webhook "
+            f"replay --endpoint {str(row.pk)[:8]} --failed --since 7d"
+        )
+
+    def _disable(self, row: WebhookEndpoint) -> None:
+        done = endpoints.disable(row.pk)
+        self.stdout.write(
+            f"Disabled: {row.url}" if done else "It is disabled already; nothing was done."
+        )
+
+    def _delete(self, row: WebhookEndpoint) -> None:
+        count = WebhookDelivery.objects.using(_using()).filter(endpoint=row).count()
+        endpoints.delete(row.pk)
+        many = "1 delivery" if count == 1 else f"{count} deliveries"
+        self.stdout.write(f"Deleted: {row.url}, and {many} to it.")
+
+    # -- test --------------------------------------------------------------------------------
+
+    def _test(self, row: WebhookEndpoint) -> None:
+        require("httpcore2", extra="webhooks", why="Sending webhooks")
+        try:
+            delivery = endpoints.send_test(row.pk)
+        except EndpointDisabled:
+            raise CommandError(
+                f"Nothing was sent. {row.url} is disabled; enable it first: "
+                f"manage.py authmail_webhook enable {str(row.pk)[:8]}"
+            ) from None
+        self.stderr.write(f"Sending {delivery.type} to {row.url}")
+        # Sent here, with whatever else is due, so that it needs no worker.
+        with _sending():
+            attempt = self._first_attempt(delivery)
+        delivery.refresh_from_db()
+        if attempt is None:
+            raise CommandError(f"It was not sent: {delivery.reason}. {hint(delivery.reason)}")
+        took = f"after {attempt.duration_ms} ms"
+        if delivery.state == WebhookDelivery.State.DELIVERED:
+            self.stdout.write(self.style.SUCCESS(f"Delivered: {attempt.status_code} {took}."))
+            return
+        answer = str(attempt.status_code) if attempt.status_code else "No answer"
+        again = f" It is tried again at {delivery.due_at:%H:%M:%S} UTC." if delivery.due_at else ""
+        raise CommandError(
+            f"Not delivered: {answer} {took} ({attempt.reason}). "
+            f"{hint(attempt.reason, attempt.status_code)}{again}"
+        )
+
+    def _first_attempt(self, delivery: WebhookDelivery) -> WebhookAttempt | None:
+        """Return the first attempt, once there is one; None where it ended without."""
+        seconds = conf.webhook_timeout.total_seconds() + _MARGIN_SECONDS
+        began = shown = time.monotonic()
+        while True:
+            delivery.refresh_from_db(fields=["state", "attempt_count", "due_at"])
+            if delivery.attempt_count or delivery.is_final:
+                return delivery.attempts.order_by("number").first()
+            now = time.monotonic()
+            if now - began > seconds:
+                raise CommandError(
+                    f"It was not sent within {seconds:.0f} s: others are on their way to "
+                    f"{delivery.host}, {deliveries.PLACES} at a time. It is sent after them."
+                )
+            if now - shown >= 1:
+                shown = now
+                state = delivery.get_state_display()
+                self.stderr.write(f"  {now - began:.0f} s: {state}")
+            time.sleep(_LOOK_SECONDS)
+
+    # -- replay ------------------------------------------------------------------------------
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        if options["delivery"]:
+            rows = one(options["delivery"], _using())
+        else:
+            endpoint = _endpoint(options["endpoint"]) if options["endpoint"] else None
+            rows = chosen(options, endpoint, db_now(_using()), _using())
+        reasons = left_out(rows)  # before those that are sent again are on the way too
+        if options["dry_run"]:
+            count, word = deliveries.replayable(rows).count(), "would be"
+        else:
+            count, word = deliveries.replay(rows), "will be"
+        many = "1 webhook" if count == 1 else f"{count} webhooks"
+        self.stdout.write(f"{many} {word} sent again, with the same webhook-id.")
+        for reason in reasons:
+            self.stderr.write(reason)
+        if options["delivery"] and not count:
+            raise CommandError("It was not sent again.")
+
+    def _print_json(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _using() -> str:
+    return router.db_for_write(WebhookEndpoint)
+
+
+@contextmanager
+def _sending() -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=courier.run_beside, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # What is in hand is finished: it would come twice otherwise.
+        stop.set()
+        thread.join()
+
+
+def _endpoint(given: str) -> WebhookEndpoint:
+    rows = [row for row in WebhookEndpoint.objects.using(_using()) if _is_meant(row, given)]
+    if not rows:
+        raise CommandError(
+            "No endpoint has this id, description or URL. `authmail_webhook list` shows them all."
+        )
+    if len(rows) > 1:
+        raise CommandError(
+            f"{len(rows)} endpoints go by this. Give the id: {', '.join(str(r.pk) for r in rows)}"
+        )
+    return rows[0]
+
+
+def _is_meant(row: WebhookEndpoint, given: str) -> bool:
+    begins = len(given) >= 4 and str(row.pk).startswith(given.lower())
+    return begins or given in (row.pk.hex, row.description, row.url)
+
+
+def _owner(given: str) -> str:
+    """Return whose messages are meant, as in `Message.owner`."""
+    if given in ("", "site"):
+        return given
+    keys = ApiKey.objects.using(router.db_for_write(ApiKey))
+    try:
+        found = keys.filter(pk=uuid.UUID(given))
+    except ValueError:
+        prefix = given.removesuffix("…")
+        # What all keys begin with names none of them.
+        is_long = len(prefix) > len("am_live_")
+        found = keys.filter(prefix__startswith=prefix) if is_long else keys.none()
+    holders = set(found.values_list("holder", flat=True))
+    if len(holders) != 1:
+        raise CommandError(
+            f"--owner: {len(holders) or 'no'} keys have this prefix or id. `authmail_key list` "
+            "shows them all."
+        )
+    return f"key:{holders.pop()}"
+
+
+def _state(row: WebhookEndpoint) -> str:
+    if row.enabled:
+        since = row.failing_since
+        return "enabled" if since is None else f"failing since {since:%Y-%m-%d %H:%M} UTC"
+    why = f" ({row.disabled_reason})" if row.disabled_reason else ""
+    when = f" since {row.disabled_at:%Y-%m-%d %H:%M} UTC" if row.disabled_at else ""
+    return f"disabled{when}{why}"
+
+
+def _facts(row: WebhookEndpoint) -> dict[str, Any]:
+    times = ("created_at", "failing_since", "disabled_at")
+    return {
+        "id": str(row.pk),
+        "url": row.url,
+        "description": row.description,
+        "event_types": row.event_types,
+        "owner": row.owner,
+        "enabled": row.enabled,
+        "disabled_reason": row.disabled_reason,
+        **{name: value.isoformat() if (value := getattr(row, name)) else None for name in times},
+    }
