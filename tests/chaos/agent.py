@@ -124,6 +124,36 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
+def endpoint(url: str) -> str:
+    """Have a receiver told of everything; return the id of its endpoint."""
+    from django_authmail.webhooks import endpoints
+
+    return str(endpoints.create(url)[0].pk)
+
+
+def open_webhooks() -> int:
+    """Return how many webhooks are not final."""
+    from django_authmail.models import WebhookDelivery
+
+    return int(_persistently(WebhookDelivery.objects.filter(due_at__isnull=False).count))
+
+
+def webhooks() -> list[dict[str, str]]:
+    """Return what is recorded of webhooks."""
+    from django_authmail.models import WebhookDelivery
+
+    return [
+        {
+            "id": f"msg_{row.pk.hex}",
+            "endpoint": str(row.endpoint_id),
+            "message": str(row.message_id),
+            "state": row.state,
+            "type": row.type,
+        }
+        for row in WebhookDelivery.objects.all()
+    ]
+
+
 def _persistently(work: Callable[[], Any]) -> Any:
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -138,7 +168,18 @@ def _persistently(work: Callable[[], Any]) -> Any:
 
 _COMMANDS = {
     command.__name__: command
-    for command in (migrate, submit, repeat, waiting_tasks, forget, open_rows, rows)
+    for command in (
+        migrate,
+        submit,
+        repeat,
+        waiting_tasks,
+        forget,
+        open_rows,
+        rows,
+        endpoint,
+        open_webhooks,
+        webhooks,
+    )
 }
 
 

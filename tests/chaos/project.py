@@ -13,7 +13,8 @@ app.conf.worker_enable_remote_control = False
 app.conf.broker_connection_retry_on_startup = True
 app.conf.broker_connection_max_retries = None
 app.conf.beat_schedule = {
-    "sweep": {"task": "authmail.sweep", "schedule": 1.0, "options": {"expires": 5.0}}
+    name: {"task": f"authmail.{name}", "schedule": 1.0, "options": {"expires": 5.0}}
+    for name in ("sweep", "sweep_webhooks")
 }
 app.set_default()
 app.autodiscover_tasks(["django_authmail"])

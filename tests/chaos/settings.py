@@ -51,3 +51,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
+# Receivers are threads of the test. A try that fails is soon made again, for as long as it takes.
+AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
+AUTHMAIL_WEBHOOK_TIMEOUT = timedelta(seconds=2)
+AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (1,) * 50

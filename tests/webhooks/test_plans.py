@@ -1,0 +1,83 @@
+"""What the database does for each query about webhooks: it never reads those that are over."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from django_authmail.clock import db_now
+from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.outbox import queue
+from django_authmail.sealing import seal
+from django_authmail.webhooks import deliveries, gauges
+from tests.outbox.test_plans import MANY, plans_of
+from tests.outbox.test_queue import accepted, submitted
+from tests.webhooks.rows import endpoint
+from tests.webhooks.test_deliveries import posted, settle
+
+# Not within a transaction: MySQL's ANALYZE would commit it.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+_GROWING = "authmail_webhook(?:delivery|attempt)"
+_FULL_SCANS = {
+    "postgresql": re.compile(rf"Seq Scan on {_GROWING}\b"),
+    "sqlite": re.compile(rf"SCAN {_GROWING}\b"),
+    # table, partitions, type: in MySQL's columns ALL reads a table, and index all of an index.
+    "mysql": re.compile(rf"{_GROWING}\W+(?:NULL|None)?\W*(?:ALL|index)\b"),
+}
+
+
+@pytest.fixture
+def told() -> WebhookEndpoint:
+    """An endpoint that has been told of much."""
+    row, now = endpoint(), db_now("default")
+    old = [
+        WebhookDelivery(
+            endpoint=row,
+            type="email.accepted",
+            host=f"{number % 7}.example.com",
+            sealed_payload=seal(b"{}") if number < 9 else b"",
+            state="delivered",
+            created_at=now - timedelta(minutes=number),
+            settled_at=now,
+        )
+        for number in range(MANY)
+    ]
+    WebhookDelivery.objects.bulk_create(old)
+    WebhookAttempt.objects.bulk_create(
+        WebhookAttempt(delivery=each, number=1, started_at=now, duration_ms=9, reason="ok")
+        for each in old
+    )
+    with connection.cursor() as cursor:
+        names = ", ".join(m._meta.db_table for m in (WebhookDelivery, WebhookAttempt))
+        statements = {"postgresql": f"ANALYZE {names}", "mysql": f"ANALYZE TABLE {names}"}
+        cursor.execute(statements.get(connection.vendor, "ANALYZE"))
+    return row
+
+
+def test_no_query_reads_webhooks_that_are_long_over(told: WebhookEndpoint) -> None:
+    mails = [submitted() for _ in range(3)]
+    claims: list[deliveries.Claim] = []
+
+    def tell() -> None:
+        for mail in mails:
+            queue.settle(mail, accepted(mail), carrier="default")
+
+    def claim() -> None:
+        claims.extend(deliveries.claim_due(8))
+
+    works = {
+        "record": tell,
+        "wait": deliveries.seconds_until_due,
+        "claim": claim,
+        "settle": lambda: settle(claims[0], posted()),
+        "look again": claim,
+        "gauges": lambda: list(gauges.readings()),
+    }
+    for name, work in works.items():
+        for sql, plan in plans_of(work).items():
+            assert not _FULL_SCANS[connection.vendor].search(plan), f"{name}: {sql}\n{plan}"
+    assert len(claims) == 3
