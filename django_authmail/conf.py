@@ -338,7 +338,10 @@ class Conf:
     @property
     def secret_keys(self) -> tuple[Secret, ...]:
         """SECRET_KEY and its fallbacks, newest first."""
-        return tuple(map(Secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)))
+        return self.once(
+            "SECRET_KEY and its fallbacks",
+            lambda: tuple(map(Secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))),
+        )
 
 
 conf = Conf()

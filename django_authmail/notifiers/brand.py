@@ -48,10 +48,9 @@ class Brand:
 def current_brand(from_email: str, locale: str) -> Brand:
     """Return the project's brand in a language; its name is that of the From by default."""
     given = conf.brand
-    name, address = parseaddr(from_email)
     colour = str(given.get("colour", DEFAULT_COLOUR)).lower()
     return Brand(
-        name=_in(locale, given.get("name", "")) or name or address.rpartition("@")[2],
+        name=_in(locale, given.get("name", "")) or _name_of(from_email),
         logo=_logo(os.fspath(given["logo"])) if given.get("logo") else None,
         logo_width=int(given.get("logo_width", DEFAULT_LOGO_WIDTH)),
         colour=colour,
@@ -76,6 +75,13 @@ def luminance(colour: str) -> float:
         for channel in channels
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+# A project has one From, or a few.
+@lru_cache(maxsize=32)
+def _name_of(from_email: str) -> str:
+    name, address = parseaddr(from_email)
+    return name or address.rpartition("@")[2]
 
 
 def _logo(path: str) -> Attachment | None:

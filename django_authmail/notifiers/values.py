@@ -143,6 +143,8 @@ def moment_in_words(value: datetime) -> str:
 
 def origin(at: datetime | str | None, place: str, device: str) -> tuple[tuple[str, str], ...]:
     """Return when, where and by what a mail was asked for, as labels and values; those known."""
+    if at is None and place == device == "":
+        return ()  # as nearly always: the labels need no translating
     rows = (
         (pgettext("email", "Time"), moment_in_words(checked_moment(at, "at")) if at else ""),
         (pgettext("email", "Place"), clean_name(place, "place")),
