@@ -168,6 +168,12 @@ class TestPage:
         assert [first.arrival, second.arrival, newest.arrival] == [1, 2, 3]
         assert webhook_inbox.newest(GET).content == b'{"newest": "3"}'
 
+    def test_a_form_that_an_endpoint_does_not_have_is_not_missed(self, tmp_path: Path) -> None:
+        self.keep(tmp_path, "1")
+        assert "V2" not in webhook_inbox.show(GET).content.decode()
+        self.keep(tmp_path, "2", standard="header_missing", answer=401)
+        assert "V2: header_missing" in webhook_inbox.show(GET).content.decode()
+
     def test_it_runs_nothing_of_what_arrived(self, tmp_path: Path) -> None:
         self.keep(tmp_path, "1", path="/<script>", headers={"webhook-id": "<script>"})
         response = webhook_inbox.show(GET)
