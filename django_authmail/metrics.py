@@ -125,13 +125,13 @@ def count_rate_limited(scope: str) -> None:
         _rate_limited.labels(scope=scope).inc()
 
 
-def count_webhook(result: str) -> None:
-    """Count an attempt to tell a receiver: `delivered`, `deferred`, or `failed` for good."""
+def count_webhook(result: str, count: int = 1) -> None:
+    """Count attempts to tell a receiver: `delivered`, `deferred`, or `failed` for good."""
     if not _AVAILABLE:
         return
-    _webhooks.labels(result=result).inc()
+    _webhooks.labels(result=result).inc(count)
     if result == "failed":
-        _webhooks_failed.inc()
+        _webhooks_failed.inc(count)
 
 
 def count_endpoint_disabled(reason: str) -> None:

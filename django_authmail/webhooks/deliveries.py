@@ -49,8 +49,10 @@ LEASE_MARGIN = timedelta(seconds=15)
 PLACES = 2
 #: Due rows that are looked at for each one that is wanted: those of a busy host stand in the way.
 _LOOKED_AT = 10
-#: Times that another courier may be faster.
-_TRIES = 5
+#: Times that another courier may be faster, or that what was due may end without being sent.
+_TRIES = 50
+#: Times that it is looked behind the rows of busy hosts.
+_ROUNDS = 5
 _BATCH = 500
 
 
@@ -141,7 +143,7 @@ def _choose(due: QuerySet[WebhookDelivery], limit: int, using: str) -> dict[int,
     chosen: dict[int, list[uuid.UUID]] = {}
     taken: dict[str, set[int]] = {}
     wanted = limit * _LOOKED_AT
-    for _ in range(_TRIES):
+    for _ in range(_ROUNDS):
         full = [host for host, places in taken.items() if len(places) >= PLACES]
         before = [id for ids in chosen.values() for id in ids]
         # One whose lease has ended has its place already.
@@ -226,7 +228,7 @@ def _target(row: WebhookDelivery, now: datetime) -> tuple[Secret, tuple[Secret, 
     endpoint = row.endpoint
     # Deleted in the moment in which this was recorded, or disabled since.
     if endpoint is None or not endpoint.enabled:
-        raise _Unsendable("endpoint_disabled")
+        raise _Unsendable(endpoints.DISABLED)
     return Secret(endpoint.url), endpoints.secrets_of(endpoint, now)
 
 

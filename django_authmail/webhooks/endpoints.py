@@ -10,9 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import router
+from django.db import router, transaction
 from django.views.decorators.debug import sensitive_variables
 
+from django_authmail import metrics
 from django_authmail.clock import db_now
 from django_authmail.exceptions import EndpointDisabled, SealBroken
 from django_authmail.extras import require
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 #: Why an endpoint was disabled by itself.
 GONE = "gone"
 FAILING = "failing"
+#: Why a delivery to one that is disabled has failed.
+DISABLED = "endpoint_disabled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,15 +155,32 @@ def enable(id: uuid.UUID) -> None:
 def disable(id: uuid.UUID, *, reason: str = "") -> bool:
     """Send nothing to an endpoint any more; tell whether it was enabled.
 
-    What is on its way to it fails. `reason` is empty where a person wants it: it is logged as an
-    error otherwise, since nobody may know.
+    What waits for it fails, and can be replayed once it is enabled again. `reason` is empty where a
+    person wants it; otherwise it is logged as an error, since nobody may know.
     """
     using = router.db_for_write(WebhookEndpoint)
-    changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=True)
-    if not changed.update(enabled=False, disabled_at=db_now(using), disabled_reason=reason):
+
+    def write() -> int:
+        now = db_now(using)
+        changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=True)
+        if not changed.update(enabled=False, disabled_at=now, disabled_reason=reason):
+            return -1
+        # At once, so that couriers need not come to each; they do to one that is recorded by a
+        # transaction that began before.
+        waiting = WebhookDelivery.objects.using(using).filter(
+            endpoint_id=id, state=WebhookDelivery.State.PENDING
+        )
+        count = waiting.update(
+            state=WebhookDelivery.State.FAILED, due_at=None, settled_at=now, reason=DISABLED
+        )
+        transaction.on_commit(lambda: metrics.count_webhook("failed", count), using=using)
+        return count
+
+    failed = retried(write, using=using)
+    if failed < 0:
         return False
     level = logging.ERROR if reason else logging.INFO
-    log_line(logger, level, "webhook.endpoint_disabled", id=str(id), reason=reason)
+    log_line(logger, level, "webhook.endpoint_disabled", id=str(id), reason=reason, failed=failed)
     return True
 
 

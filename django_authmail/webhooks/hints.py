@@ -35,6 +35,7 @@ _HINTS: dict[str, Promise] = {
         "Nothing was sent: what is stored could not be opened. Was SECRET_KEY or "
         "AUTHMAIL_SEALING_KEYS changed without keeping the old key as a fallback?"
     ),
+    "row_broken": _("Nothing was sent: its row was changed by something else."),
 }
 
 _OF_STATUS: dict[int, Promise] = {
