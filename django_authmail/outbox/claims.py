@@ -55,6 +55,7 @@ def claim_due(
     wanted = limit
 
     def find(now: datetime, using: str) -> list[Message]:
+        rows.read_in_order(using)
         found: list[Message] = []
         for lane in lanes:
             if len(found) < wanted:

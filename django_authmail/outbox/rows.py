@@ -149,6 +149,16 @@ def locks(using: str) -> bool:
     return connections[using].features.has_select_for_update_skip_locked
 
 
+def read_in_order(using: str) -> None:
+    """Let the database find what is due first by the order of its index, in this transaction.
+
+    PostgreSQL goes by statistics, which know nothing of a new table, nor of a burst: to collect all
+    that is due and sort it seems as good. With 20,000 mails due that was 60 ms for each claim.
+    """
+    if connections[using].vendor == "postgresql":
+        statements.execute("SET LOCAL enable_bitmapscan = off", (), using)
+
+
 def locked(rows: QuerySet[Message], using: str, *, skip: bool = False) -> QuerySet[Message]:
     """Lock what `rows` finds until the transaction ends, where the database can.
 

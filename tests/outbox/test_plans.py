@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -149,3 +150,28 @@ def test_no_query_reads_messages_that_are_long_over(old_messages: None) -> None:
     assert_no_full_scan(plans_of(lambda: queue.settle_many(ends)))
     again = queue.Decision.SEND_AGAIN
     assert_no_full_scan(plans_of(lambda: queue.decide(held.id, again, by="user:1")))
+
+
+def test_what_is_due_first_is_read_first_before_there_are_statistics() -> None:
+    queue.submit_many([auth_message() for _ in range(MANY)])
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # As in a project that has just migrated.
+            cursor.execute("DELETE FROM pg_statistic WHERE starelid = 'authmail_message'::regclass")
+    plans: list[str] = []
+
+    def explain(
+        execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        if "LIMIT" in sql:
+            # In the same transaction: what it has set counts.
+            execute(f"{_EXPLAIN[connection.vendor]} {sql}", params, many, context)
+            plans.append("\n".join(map(str, context["cursor"].fetchall())))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        assert len(queue.claim_due(5)) == 5
+    assert plans
+    for plan in plans:
+        assert "authmail_message_due" in plan
+        assert not re.search(r"Sort|Bitmap|TEMP B-TREE|filesort", plan), plan
