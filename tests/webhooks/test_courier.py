@@ -176,3 +176,18 @@ def test_a_database_that_fails_is_asked_again(
     assert [str(error) for error in told] == ["gone"]
     assert len(receiver.received) == 1
     assert time.monotonic() - began < 10
+
+
+def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    ids = {f"msg_{endpoints.send_test(row.pk).pk.hex}" for _ in range(10)}
+    # As often as the schedule comes to it within an hour: at once, after 5 s, 5 min and 30 min.
+    receiver.statuses = [500] * 40
+    for _ in range(4):
+        deliver()
+        make_due()
+    assert not WebhookDelivery.objects.filter(state="delivered").exists()
+    deliver()
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
+    assert receiver.ids.keys() == ids
+    assert set(receiver.ids.values()) == {5}
