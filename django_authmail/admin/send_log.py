@@ -22,11 +22,13 @@ from django.views.decorators.debug import sensitive_variables
 from django_authmail import hints
 from django_authmail.admin import shown
 from django_authmail.admin.decision_pages import DecisionPages
+from django_authmail.admin.owners import owner_name
 from django_authmail.admin.preview_pages import PreviewPages
+from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_receiver
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
 from django_authmail.hashes import address_hashes
-from django_authmail.models import ApiKey, Attempt, Message, Recipient, State
+from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outcomes import ErrorCode
 
 if TYPE_CHECKING:
@@ -45,19 +47,6 @@ _UUID = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 _HARMLESS = re.compile(rf"{_UUID}|<{_UUID}@[^<>@\s]+>|{_BY_RECIPIENT}[0-9a-f,]+")
 
 
-class _ReadOnly:
-    """Rows that people look at and nobody edits."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class ErrorCodeFilter(admin.SimpleListFilter):
     """By error code, from the fixed list of them: a DISTINCT would read the whole table."""
 
@@ -71,7 +60,7 @@ class ErrorCodeFilter(admin.SimpleListFilter):
         return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
-class RecipientInline(_ReadOnly, _RecipientInline):
+class RecipientInline(shown.ReadOnly, _RecipientInline):
     model = Recipient
     fields = ("masked", "badge", "cause", "reply")
     readonly_fields = fields
@@ -89,7 +78,7 @@ class RecipientInline(_ReadOnly, _RecipientInline):
         return shown.reply(row.reply_code, row.reply_enhanced, row.reply_text)
 
 
-class AttemptInline(_ReadOnly, _AttemptInline):
+class AttemptInline(shown.ReadOnly, _AttemptInline):
     model = Attempt
     fields = ("number", "started", "took", "carrier", "badge", "cause", "reply")
     readonly_fields = fields
@@ -115,21 +104,8 @@ class AttemptInline(_ReadOnly, _AttemptInline):
         return shown.reply(row.reply_code, row.reply_enhanced, row.reply_text)
 
 
-class _Titled:
-    """A message whose str() is for people who read the admin in their own language."""
-
-    def __init__(self, row: Message) -> None:
-        self._row = row
-
-    def __str__(self) -> str:
-        return f"{self._row.kind} {self._row.masked_recipient} {self._row.get_state_display()}"
-
-    def __getattr__(self, name: str) -> Any:  # whatever the templates ask of a row
-        return getattr(self._row, name)
-
-
 @admin.register(Message)
-class MessageAdmin(_ReadOnly, _MessageAdmin):
+class MessageAdmin(shown.ReadOnly, _MessageAdmin):
     list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
     list_display_links = ("created", "masked_recipient")
     list_filter = ("state", ErrorCodeFilter, "is_test", "created_at")
@@ -153,6 +129,7 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
             _("Course"),
             {"fields": (("created", "accepted", "settled"), ("next_attempt", "expires"))},
         ),
+        (_("Webhooks"), {"fields": ("told",)}),
         (_("Origin"), {"fields": (("sender", "request"), "kept_with_it", "other_tries", "id")}),
     )
     readonly_fields = tuple(flatten_fieldsets(fieldsets))
@@ -170,12 +147,13 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
         if (row := context.get("original")) is not None:
             context.update(DecisionPages(self).choices(request, row))
             # In title and breadcrumbs, where str() would show the word of the database.
-            context["original"] = _Titled(row)
-            context["subtitle"] = str(context["original"])
+            title = f"{row.kind} {row.masked_recipient} {row.get_state_display()}"
+            context["original"] = shown.Titled(row, title)
+            context["subtitle"] = title
         return super().render_change_form(request, context, *args, **options)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return super().get_queryset(request).defer("sealed")
+        return super().get_queryset(request).defer("sealed", "webhook")
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -306,14 +284,7 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
 
     @admin.display(description=_("sent by"))
     def sender(self, row: Message) -> str:
-        if row.owner == "site":
-            return str(_("this project"))
-        if row.owner == "setting":
-            return str(_("the key in AUTHMAIL_API_KEY"))
-        holder = _uuid(row.owner.removeprefix("key:"))
-        keys = ApiKey.objects.none() if holder is None else ApiKey.objects.filter(holder=holder)
-        key = keys.order_by("created_at").last()
-        return row.owner if key is None else str(key)
+        return owner_name(row.owner)
 
     @admin.display(description=_("request id"))
     def request(self, row: Message) -> str:
@@ -329,6 +300,27 @@ class MessageAdmin(_ReadOnly, _MessageAdmin):
             for r in rows
         )
         return format_html_join("", '<div><a href="{}">{}</a> {}</div>', tries) or shown.EMPTY
+
+    @admin.display(description=_("who was told"))
+    def told(self, row: Message) -> SafeString | str:
+        page = f"{self.admin_site.name}:authmail_webhookdelivery_change"
+        rows = row.webhooks.select_related("endpoint").order_by("created_at")
+        told = (
+            (
+                reverse(page, args=[each.pk]),
+                shown.when(each.created_at),
+                each.type,
+                delivery_receiver(each),
+                delivery_badge(each),
+            )
+            for each in rows.defer("sealed_target", "sealed_payload", "endpoint__sealed_secrets")
+        )
+        lines = format_html_join(
+            "", '<div class="authmail-line"><a href="{}">{}</a> {} {} {}</div>', told
+        )
+        if Message.objects.filter(pk=row.pk, webhook__isnull=False).exists():
+            lines += format_html("<div>{}</div>", _("Where its request said, once it has ended."))
+        return lines or shown.EMPTY
 
     @admin.display(description=_("metadata"))
     def kept_with_it(self, row: Message) -> SafeString | str:

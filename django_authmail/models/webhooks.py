@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.db.models import Q
@@ -65,7 +66,12 @@ class WebhookEndpoint(models.Model):
         verbose_name_plural = _("webhook endpoints")
 
     def __str__(self) -> str:
-        return self.description or self.url
+        return self.description or self.host
+
+    @property
+    def host(self) -> str:
+        """Where it is; what follows in the URL may be as secret as a password."""
+        return urlsplit(self.url).hostname or ""
 
 
 class WebhookDelivery(models.Model):

@@ -279,7 +279,7 @@ class Obstacle(StrEnum):
 
 
 def obstacle(row: WebhookDelivery) -> Obstacle | None:
-    """Return why one delivery cannot be sent again; None: it can."""
+    """Return why one delivery, selected with its endpoint, cannot be sent again; None: it can."""
     if not row.is_final:
         return Obstacle.UNDER_WAY
     if row.endpoint_id is None:

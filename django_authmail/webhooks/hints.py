@@ -1,9 +1,24 @@
-"""What a person can do about a webhook that did not arrive: a sentence or two for each reason."""
+"""What an event says, and what a person can do about one that did not arrive, in sentences."""
 
 from __future__ import annotations
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from django_authmail.webhooks import events
+
+_MEANINGS: dict[str, Promise] = {
+    events.ACCEPTED: _("The mail server took it for every recipient."),
+    events.PARTIALLY_ACCEPTED: _("The mail server took it for some recipients."),
+    events.DEFERRED: _("An attempt failed, and there will be another."),
+    events.FAILED: _("It will not be sent."),
+    events.EXPIRED: _("Its code or link ended before it could leave."),
+    events.SUPERSEDED: _("A newer one took its place."),
+    events.HELD: _("It may have been taken; a person decides."),
+    events.UNKNOWN: _("It may have been taken; nobody will find out."),
+    events.SUPPRESSED: _("Not sent: a server called the address dead before."),
+    events.TEST: _("Somebody tests the endpoint."),
+}
 
 _HINTS: dict[str, Promise] = {
     "http_status": _("The receiver answered, and not with success. Its log says why."),
@@ -67,3 +82,8 @@ def hint(reason: str, status: int | None = None) -> str | Promise:
         if status >= 500:
             return _SERVER_ERROR
     return _HINTS.get(reason, "")
+
+
+def event_meaning(type: str) -> str | Promise:
+    """Return what an event of this type says of its mail; empty for a type that there is not."""
+    return _MEANINGS.get(type, "")

@@ -1,0 +1,74 @@
+"""A person makes an endpoint in the admin, sees its secret once, and tests it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from django_authmail.models import WebhookEndpoint
+from django_authmail.webhooks import verify
+from django_authmail.webhooks.courier import run_beside
+from tests.webhooks.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver(settings: Settings) -> Iterator[Receiver]:
+    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
+    with receiving() as running:
+        yield running
+
+
+@pytest.fixture
+def courier() -> Iterator[None]:
+    """Send what is due, as `authmail_dispatch` does."""
+    stop = threading.Event()
+    thread = threading.Thread(target=run_beside, args=(stop,))
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def test_makes_an_endpoint_and_tests_it(
+    page: Page, live_server: LiveServer, receiver: Receiver, courier: None
+) -> None:
+    User.objects.create_superuser("admin", password="a-password-for-tests")
+    page.goto(f"{live_server.url}/admin/authmail/webhookendpoint/add/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "a-password-for-tests")
+    page.click("input[type=submit]")
+
+    page.fill("#id_description", "shop")
+    page.fill("#id_url", "ftp://127.0.0.1/hook")
+    page.click("input[name=_save]")
+    expect(page.locator(".errorlist").last).to_have_text("The URL must begin with https://.")
+    page.fill("#id_url", receiver.url)
+    page.check("input[value='email.failed']")
+    page.click("input[name=_save]")
+    secret = page.locator("#authmail-secret").inner_text()
+    assert secret.startswith("whsec_")
+
+    page.click("text=I have copied it")
+    assert secret not in page.content()
+    expect(page.locator(".field-status")).to_contain_text("Events are sent to it.")
+    assert WebhookEndpoint.objects.get().event_types == ["email.failed"]
+
+    page.click("text=Send a test event")
+    # The page of the delivery looks again until there is something to see.
+    expect(page.locator(".field-badge").first).to_contain_text("delivered", timeout=15_000)
+    expect(page.locator("tr.form-row.has_original .field-answer")).to_have_text("204")
+    [received] = receiver.received
+    assert verify(received.body, received.headers, [secret])["type"] == "webhook.test"
+    assert secret not in page.content()
+
+    page.click("text=Send it again")
+    expect(page.locator("tr.form-row.has_original")).to_have_count(2, timeout=15_000)
+    assert list(receiver.ids.values()) == [2]
