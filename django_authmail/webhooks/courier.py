@@ -68,7 +68,7 @@ class Courier:
         self.left: Counter[str] = Counter()
 
     def run(self, stop: threading.Event, *, until_empty: bool = False, linger: float = 0.0) -> int:
-        """Send until `stop` is set, or with `until_empty` until nothing is due.
+        """Send until `stop` is set, or with `until_empty` until nothing is due; one round at least.
 
         With `linger`, what is due within so many seconds is waited for. Returns how many were
         claimed; those in hand are finished before.
@@ -84,11 +84,13 @@ class Courier:
 
     @working()
     def _loop(self, stop: threading.Event, until_empty: bool, linger: float) -> int:
-        total = 0
+        total, is_first = 0, True
         while True:
             claimed, pause = 0, IDLE_PAUSE
             try:
-                if not stop.is_set():
+                # Once in any case: Celery may end a process after the task that has woken this.
+                if is_first or not stop.is_set():
+                    is_first = False
                     claimed = self._claim()
                 total += claimed
                 if self._under_way:

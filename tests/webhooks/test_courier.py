@@ -147,6 +147,15 @@ def test_a_courier_that_is_stopped_finishes_what_it_has_in_hand(receiver: Receiv
     assert sorted(states) == ["delivered", *["pending"] * 4]
 
 
+def test_a_process_that_ends_after_it_was_woken_sends_what_it_can(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(3):
+        endpoints.send_test(row.pk)
+    stop = threading.Event()
+    stop.set()
+    assert Courier(8).run(stop, until_empty=True) == deliveries.PLACES
+
+
 def test_a_courier_that_lingers_sends_what_is_due_in_a_moment(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
     delivery = endpoints.send_test(row.pk)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_authmail.clock import db_now
@@ -15,8 +15,9 @@ from django_authmail.outbox.intake import Intake
 from django_authmail.outcomes import Refusal, Reply, SendResult
 from django_authmail.secret import Secret
 from django_authmail.signals import webhook_queued
-from django_authmail.webhooks import events
+from django_authmail.webhooks import deliveries, events, settlement
 from django_authmail.webhooks.callbacks import Callback, unpack
+from django_authmail.webhooks.posting import Posted
 from tests.outbox.factories import CODE, auth_message
 from tests.outbox.test_queue import (
     CARRIER,
@@ -33,6 +34,7 @@ from tests.webhooks.rows import endpoint, only, payload, types
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+OK = Posted(status=204, reason="ok", retry_after=None, duration_seconds=0.01)
 HONG, KIM = "hong@example.com", "kim@example.com"
 CALLBACK = Callback(
     url=Secret("https://app.example.com/hook?t=CANARY-url"), secret=Secret("s" * 32)
@@ -200,6 +202,18 @@ def test_a_request_s_webhook_is_sealed_and_moves_to_its_delivery_when_final() ->
     assert delivery.request_id == "r-1"
     assert unpack(delivery.id, bytes(delivery.sealed_target or b"")) == (CALLBACK, ())
     assert "CANARY" not in repr(CALLBACK)
+
+
+def test_nothing_that_is_final_can_keep_a_request_s_webhook() -> None:
+    end = called_back()
+    queue.settle_many([end])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Message.objects.filter(id=end.claim.id).update(webhook=b"x")
+    [claim] = deliveries.claim_due(1)
+    settlement.settle_many([settlement.End(claim=claim, posted=OK)])
+    for column in ("sealed_target", "sealed_payload"):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            WebhookDelivery.objects.update(**{column: b"x"})
 
 
 def test_a_request_s_webhook_is_told_only_the_end() -> None:
