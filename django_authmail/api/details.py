@@ -27,9 +27,8 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
     },
     "Preference-Applied": {
-        "description": "RFC 7240.",
+        "description": "RFC 7240: the request asked for it, and not by a `webhook_url` alone.",
         "schema": {"type": "string", "enum": ["respond-async"]},
-        "required": True,
     },
     "Retry-After": {
         "description": "Seconds, where it is known when it may be otherwise.",

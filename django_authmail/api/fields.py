@@ -22,6 +22,7 @@ from django_authmail.message import (
     guard_metadata,
 )
 from django_authmail.notifiers.values import MAX_TOKEN
+from django_authmail.webhooks.targets import MAX_URL
 
 MAX_ADDRESS = 320
 #: Contract, section 1: in all of a mail, and so in any list of them.
@@ -115,6 +116,15 @@ class HeaderText(Text):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(header=True, validators=[_safe], **options)
+
+
+class WebhookURL(Text):
+    """An absolute URL. Where it may lead to is asked when everything else is right."""
+
+    described = {"format": "webhook-url"}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MAX_URL, **options)
 
 
 class FileName(HeaderText):

@@ -29,12 +29,12 @@ from django_authmail.api.fields import (
     Text,
     Token,
     Values,
+    WebhookURL,
     unknown_members,
 )
 from django_authmail.api.problems import Fault, Problem
 from django_authmail.message import MAX_SUBJECT, Priority
 from django_authmail.webhooks import signing
-from django_authmail.webhooks.targets import MAX_URL
 
 #: Contract, section 1.
 MAX_ATTACHMENTS = 20
@@ -75,10 +75,9 @@ class _Send(serializers.Serializer[Any]):
         allow_null=True,
         help_text="Kept with the message and shown by GET /messages/{id}; never in the mail.",
     )
-    webhook_url = Text(
+    webhook_url = WebhookURL(
         required=False,
         allow_null=True,
-        max_length=MAX_URL,
         help_text="Where to send the outcome, once it is final: the mail leaves in the background, "
         "and the request is answered 202. An https URL of a host on the internet.",
     )
@@ -86,7 +85,8 @@ class _Send(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         max_length=signing.MAX_OWN_SECRET,
-        help_text="Signs the webhook. Without it, there is no signature.",
+        help_text="Signs the webhook, which has no signature without it. Of no use, and no error, "
+        "without a `webhook_url`.",
     )
 
     def get_fields(self) -> dict[str, Any]:
@@ -97,12 +97,6 @@ class _Send(serializers.Serializer[Any]):
     def validate_webhook_secret(self, value: str | None) -> str | None:
         if value is not None and (problem := signing.secret_problem(value)) is not None:
             raise serializers.ValidationError(problem)
-        return value
-
-    def to_internal_value(self, data: Any) -> Any:
-        value = super().to_internal_value(data)
-        if value.get("webhook_secret") is not None and value.get("webhook_url") is None:
-            raise serializers.ValidationError({"webhook_secret": ["needs a webhook_url"]})
         return value
 
 

@@ -126,3 +126,8 @@ def test_url_and_secret_are_sealed_and_shown_nowhere(
     assert receiver.received[0].path.endswith("?t=CANARY-token")
     for secret in ("CANARY-token", "CANARY-secret"):
         assert secret not in text
+
+
+def test_a_secret_alone_asks_for_nothing(api: Api, smtp_server: SmtpServer) -> None:
+    assert api.post(body={**OTP, "webhook_secret": SECRET}).status_code == 200
+    assert not WebhookDelivery.objects.exists()
