@@ -102,7 +102,6 @@ def test_what_is_not_fresh_is_refused_though_it_is_genuine(age: float, reason: s
     "changes",
     [
         {"webhook-id": "msg_2"},
-        {"webhook-timestamp": str(int(time.time()) - 10)},
         {"webhook-signature": "v1,"},
         {"webhook-signature": "v1"},
         {"webhook-signature": "v1,é"},
@@ -110,6 +109,11 @@ def test_what_is_not_fresh_is_refused_though_it_is_genuine(age: float, reason: s
     ],
 )
 def test_what_was_changed_is_refused(changes: dict[str, str]) -> None:
+    refused("signature_mismatch", lambda: verify(BODY, standard(changes), SECRET))
+
+
+def test_a_changed_time_is_refused() -> None:
+    changes = {"webhook-timestamp": str(int(time.time()) - 10)}
     refused("signature_mismatch", lambda: verify(BODY, standard(changes), SECRET))
 
 
