@@ -143,7 +143,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookDelivery]:
         # Joined: one that was deleted in the moment in which this was recorded is just not there.
         rows = super().get_queryset(request).select_related("endpoint")
-        return rows.defer("sealed_target", "endpoint__sealed_secrets")
+        return rows.defer("sealed_target", "sealed_payload", "endpoint__sealed_secrets")
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Tell whether somebody may send webhooks again: who may change deliveries, though by no
@@ -175,13 +175,12 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
             return queryset, False
         key = _uuid(term.removeprefix("msg_"))
         if key is not None:
-            # Request ids of ours are UUIDs as well, and a message has its deliveries.
-            messages_of = Message.objects.filter(request_id=term).values("pk")
+            # Our request ids are UUIDs as well, and a message has its deliveries.
             found = queryset.filter(pk=key) | queryset.filter(message_id=key)
-            return found | queryset.filter(message_id__in=messages_of), False
+            return found | queryset.filter(request_id=term), False
         if "@" in term:
             return queryset.filter(message__message_id=f"<{term.strip('<>')}>"), False
-        return queryset.filter(message__request_id=term), False
+        return queryset.filter(request_id=term), False
 
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
