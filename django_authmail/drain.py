@@ -38,7 +38,7 @@ CLAIM_PATIENCE = 1.0
 
 #: Seconds that a mail that came back waits for the next one that left with it: a round with the
 #: database costs about as much for all of them as for one.
-GATHERING = 0.003
+GATHERING = 0.005
 #: Seconds after which the connection to the database may be replaced by a new one.
 RENEW_AFTER = 60.0
 

@@ -15,15 +15,24 @@ def verdicts(
     waits: Mapping[str, Sequence[float]], rates: Mapping[str, Sequence[float]]
 ) -> list[Verdict]:
     """Return every figure that has a bound."""
-    now = waits["now"]
+    now = waits["now_250"]
     p50 = statistics.median(now)
     accepted = statistics.median(rates["background"]) / statistics.median(rates["empty"])
-    naive = statistics.median(waits["naive"]) / p50
+    naive = statistics.median(waits["naive_250"]) / p50
     return [
-        Verdict(what="sent now: p50", value=p50, bound=RTT + 10, unit="ms"),
-        Verdict(what="sent now: p95", value=percentile(now, 0.95), bound=RTT + 20, unit="ms"),
+        Verdict(what="POST to the server's 250: p50", value=p50, bound=RTT + 10, unit="ms"),
         Verdict(
-            what="send_mail() in a view / sent now", value=naive, bound=8, unit="x", at_most=False
+            what="POST to the server's 250: p95",
+            value=percentile(now, 0.95),
+            bound=RTT + 20,
+            unit="ms",
+        ),
+        Verdict(
+            what="send_mail() in a view to its 250 / the same",
+            value=naive,
+            bound=8,
+            unit="x",
+            at_most=False,
         ),
         Verdict(
             what="in the background: p50",

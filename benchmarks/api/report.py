@@ -18,9 +18,12 @@ from benchmarks.api.bounds import RTT
 from benchmarks.bars import Bar, svg
 from benchmarks.tables import table
 
+#: What is measured of single requests, in the order of the table.
 TITLES = {
-    "naive": "send_mail() in a view",
-    "now": "POST /send/otp, sent now",
+    "naive_250": "send_mail() in a view, until the server's 250",
+    "naive": "send_mail() in a view, until the answer",
+    "now_250": "POST /send/otp, sent now, until the server's 250",
+    "now": "POST /send/otp, sent now, until the answer",
     "background": "POST /send/otp, in the background",
     "empty": "an empty view",
 }
@@ -44,7 +47,10 @@ class Run:
 
 def as_text(run: Run) -> str:
     """Return the tables."""
-    base = statistics.median(run.waits["naive"])
+    base = {
+        name: statistics.median(run.waits["naive_250" if name.endswith("_250") else "naive"])
+        for name in TITLES
+    }
     return "\n".join(
         [
             f"django-authmail {django_authmail.__version__}, Django {django.get_version()}, "
@@ -60,7 +66,7 @@ def as_text(run: Run) -> str:
                         f"{statistics.median(run.waits[name]):.1f}",
                         f"{verdicts.percentile(run.waits[name], 0.95):.1f}",
                         f"{max(run.waits[name]):.1f}",
-                        f"{base / statistics.median(run.waits[name]):.1f}x",
+                        f"{base[name] / statistics.median(run.waits[name]):.1f}x",
                     )
                     for name, title in TITLES.items()
                 ],
@@ -113,13 +119,13 @@ def as_svg(run: Run) -> str:
         "The HTTP API beside send_mail() in a view",
         [
             (
-                f"ms until the answer, p50, the mail server {RTT:g} ms away",
+                f"ms, p50, the mail server {RTT:g} ms away",
                 [
                     Bar(
                         label=title,
                         value=statistics.median(run.waits[name]),
                         text=f"{statistics.median(run.waits[name]):.1f} ms",
-                        is_ours=name in ("now", "background"),
+                        is_ours=name.startswith(("now", "background")),
                     )
                     for name, title in TITLES.items()
                 ],

@@ -41,7 +41,7 @@ def _mail(number: int) -> tuple[str, str, str]:
 
 
 #: Mails that our worker hands over side by side: also how many share a round with the database.
-CONNECTIONS = 32
+CONNECTIONS = 64
 #: Of the old messages, those that are to be deleted.
 PURGED = 20_000
 

@@ -96,10 +96,14 @@ class Surroundings:
     ca_count: int
     _server: Child = field(repr=False)
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def counts(self) -> dict[str, dict[str, Any]]:
         """Return what the server has counted, for each of its ports."""
-        counts: dict[str, dict[str, int]] = self._server.ask("stats")
+        counts: dict[str, dict[str, Any]] = self._server.ask("stats")
         return counts
+
+    def last_taken(self) -> float:
+        """Return when the server took the last mail, by `time.monotonic`."""
+        return max(float(one["last_taken"]) for one in self.counts().values())
 
 
 @contextmanager

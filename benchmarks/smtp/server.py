@@ -16,6 +16,7 @@ import hmac
 import json
 import ssl
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Counts:
     data: int = 0
     bdat: int = 0
     octets: int = 0
+    #: When the last one was taken, by `time.monotonic`, which all processes of a machine share.
+    last_taken: float = 0.0
     #: Replies that were no success: a benchmark of refusals would be a benchmark of nothing.
     refusals: int = 0
 
@@ -250,6 +253,7 @@ class Session(asyncio.Protocol):
     def _accept(self) -> None:
         counts = self._listener.counts
         counts.octets += self._octets
+        counts.last_taken = time.monotonic()
         self._step = self._command
         self._reset()
         self._replies.append(b"250 2.0.0 Ok: queued as %06X\r\n" % (counts.data + counts.bdat))
