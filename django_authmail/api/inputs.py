@@ -85,8 +85,8 @@ class _Send(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         max_length=signing.MAX_OWN_SECRET,
-        help_text="Signs the webhook, which has no signature without it. Of no use, and no error, "
-        "without a `webhook_url`.",
+        help_text="Signs the webhook, which has no signature without it; take what `openssl rand "
+        "-hex 32` prints. Of no use, and no error, without a `webhook_url`.",
     )
 
     def get_fields(self) -> dict[str, Any]:

@@ -183,7 +183,11 @@ class DryRunAnswer(serializers.Serializer[Any]):
 
 class QueuedAnswer(serializers.Serializer[Any]):
     sent = serializers.BooleanField(default=False)
-    status = serializers.ChoiceField(["accepted"], help_text="The request was taken on.")
+    status = serializers.ChoiceField(
+        ["accepted"],
+        help_text="hwan-email-service's word for a request that was taken on. What becomes of the "
+        "mail is `state`.",
+    )
     state = serializers.ChoiceField(["queued"])
     id = serializers.UUIDField()
     message_id = serializers.CharField()
