@@ -182,7 +182,8 @@ def test_a_rotation_shows_the_new_secret_once(admin_client: Client, receiver: Re
     row.refresh_from_db()
     assert endpoints.secrets_of(row, db_now("default")) == (found[0], first)
     change = text_of(admin_client, f"{ENDPOINTS}{row.pk}/change/")
-    assert "One signs until 20" in change
+    assert "Current secret: signs until it is rotated." in change
+    assert "Previous secret: signs too until 20" in change
     assert "whsec_" not in change
     again = posted(admin_client, page, hours="2", of=mark[1])  # the browser sends it once more
     assert "It was rotated since; nothing was done." in again
@@ -297,6 +298,30 @@ def test_the_list_says_what_became_of_each(admin_client: Client, receiver: Recei
     korean = text_of(admin_client, DELIVERIES, "ko")
     for words in ("요청에 지정됨", "재시도 대기", "전달됨"):
         assert words in korean
+    # What to do about it is on the page of each.
+    assert "Its log says why." not in text
+    failed = WebhookDelivery.objects.get(state=State.PENDING)
+    assert "Its log says why." in text_of(admin_client, f"{DELIVERIES}{failed.pk}/change/")
+    page = f"{ENDPOINTS}{failed.endpoint_id}/change/"
+    assert "to be tried again" in text_of(admin_client, page)
+    assert "재시도 대기" in text_of(admin_client, page, "ko")
+
+
+def test_what_is_not_believed_is_looked_for_at_the_secret_that_signed_it(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    endpoints.create(receiver.url)
+    receiver.statuses = [401, 401]
+    sent_mail(of_a_request(receiver))
+    deliver()
+    for sent in WebhookDelivery.objects.all():
+        is_own = sent.endpoint_id is None
+        page = f"{DELIVERIES}{sent.pk}/change/"
+        text, korean = text_of(admin_client, page), text_of(admin_client, page, "ko")
+        # For the delivery, and for its one attempt.
+        assert text.count("the `webhook_secret` of the request") == (2 if is_own else 0)
+        assert text.count("the secret that was shown last") == (0 if is_own else 2)
+        assert ("요청의 `webhook_secret`" in korean) == is_own
 
 
 @pytest.mark.parametrize("count", [1, 6])

@@ -83,6 +83,11 @@ class WebhookAttemptInline(shown.ReadOnly, _AttemptInline):
     fields = ("number", "started", "took", "badge", "answer", "cause")
     readonly_fields = fields
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookAttempt]:
+        # What to do about one depends on where its delivery goes.
+        rows = super().get_queryset(request).select_related("delivery")
+        return rows.defer("delivery__sealed_target", "delivery__sealed_payload")
+
     @admin.display(description=_("started"))
     def started(self, row: WebhookAttempt) -> str:
         return shown.when(row.started_at)
@@ -107,13 +112,13 @@ class WebhookAttemptInline(shown.ReadOnly, _AttemptInline):
         return format_html(
             '<code>{}</code><div class="help">{}</div>',
             row.reason,
-            hint(row.reason, row.status_code),
+            hint(row.reason, row.status_code, of_request=row.delivery.endpoint_id is None),
         )
 
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
-    list_display = ("created", "badge", "type", "receiver", "count", "last")
+    list_display = ("created", "badge", "type", "receiver", "count", "answer")
     list_filter = ("state", TypeFilter, ReceiverFilter, "created_at")
     list_per_page = 50
     # Counting all that was ever sent would take longer than finding the one asked for.
@@ -255,12 +260,18 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
         return str(row.attempt_count)
 
     @admin.display(description=_("last answer"))
-    def last(self, row: WebhookDelivery) -> SafeString | str:
+    def answer(self, row: WebhookDelivery) -> SafeString | str:
+        # What to do about it is on the page of each: a list of sentences is not looked through.
         if row.reason in ("", "ok"):
             # Sent again: the answer is that of the time before.
             is_old = row.state in (State.PENDING, State.SENDING)
             return shown.EMPTY if is_old else str(row.status_code or shown.EMPTY)
-        return _reason(row.reason, row.status_code)
+        return format_html("{} <code>{}</code>", row.status_code or "", row.reason)
+
+    @admin.display(description=_("last answer"))
+    def last(self, row: WebhookDelivery) -> SafeString:
+        todo = hint(row.reason, row.status_code, of_request=row.endpoint_id is None)
+        return format_html('{}<div class="help">{}</div>', self.answer(row), todo)
 
     @admin.display(description=_("event"))
     def event(self, row: WebhookDelivery) -> SafeString:
@@ -340,12 +351,6 @@ _OBSTACLES: dict[deliveries.Obstacle, str | Promise] = {
     deliveries.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
     deliveries.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
 }
-
-
-def _reason(reason: str, status: int | None) -> SafeString:
-    return format_html(
-        '{} <code>{}</code><div class="help">{}</div>', status or "", reason, hint(reason, status)
-    )
 
 
 def _uuid(text: str) -> uuid.UUID | None:

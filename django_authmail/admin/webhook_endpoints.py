@@ -25,6 +25,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_authmail.admin import shown
 from django_authmail.admin.endpoint_pages import EndpointPages
 from django_authmail.admin.owners import owner_choices, owner_name
+from django_authmail.admin.webhook_deliveries import delivery_badge
 from django_authmail.clock import db_now
 from django_authmail.exceptions import MissingExtra, SealBroken, WebhookUrlRefused
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
@@ -291,7 +292,7 @@ class WebhookEndpointAdmin(_EndpointAdmin):
                 reverse(page, args=[each.pk]),
                 shown.when(each.created_at),
                 each.type,
-                shown.badge(each.state, each.get_state_display()),
+                delivery_badge(each),
             )
             for each in rows
         )
@@ -313,9 +314,9 @@ class WebhookEndpointAdmin(_EndpointAdmin):
                 "with 0 hours for a new secret."
             )
         newest = gettext(
-            "One signs, until it is rotated. It was shown once, and is stored encrypted."
+            "Current secret: signs until it is rotated. It was shown once, and is stored encrypted."
         )
-        before = gettext("One signs until %(time)s, as a rotation left it.")
+        before = gettext("Previous secret: signs too until %(time)s, as a rotation left it.")
         lines = [newest if end is None else before % {"time": shown.when(end)} for end in ends]
         return format_html_join("", "<div>{}</div>", ((line,) for line in lines))
 

@@ -23,8 +23,8 @@ _MEANINGS: dict[str, Promise] = {
 _HINTS: dict[str, Promise] = {
     "http_status": _("The receiver answered, and not with success. Its log says why."),
     "redirect": _(
-        "The receiver sends elsewhere, and redirects are not followed. Give the endpoint the URL "
-        "that it leads to."
+        "The receiver sends elsewhere, and redirects are not followed. Give the URL that it leads "
+        "to."
     ),
     "timeout": _(
         "The receiver did not answer in time. Let it answer first, and do what takes long later."
@@ -68,15 +68,24 @@ _OF_STATUS: dict[int, Promise] = {
     410: _("The receiver says that it is gone for good: nothing more is sent to it."),
     429: _("The receiver wants fewer at a time. It is tried again later by itself."),
 }
+_OF_STATUS_TO_A_REQUEST: dict[int, Promise] = {
+    401: _(
+        "The receiver did not believe it. Does it verify with the `webhook_secret` of the request, "
+        "and are the clocks of both right? Without a `webhook_secret` nothing is signed."
+    ),
+}
 _SERVER_ERROR = _("The receiver failed while it took it. Its log says why.")
 
 
-def hint(reason: str, status: int | None = None) -> str | Promise:
+def hint(reason: str, status: int | None = None, *, of_request: bool = False) -> str | Promise:
     """Return what to do about an attempt, or an end; empty where there is nothing.
 
-    It is lazy: the language is that of the moment when it is shown.
+    `of_request`: a request said where to, and not an endpoint. It is lazy: the language is that of
+    the moment when it is shown.
     """
     if reason == "http_status" and status is not None:
+        if of_request and status in _OF_STATUS_TO_A_REQUEST:
+            return _OF_STATUS_TO_A_REQUEST[status]
         if status in _OF_STATUS:
             return _OF_STATUS[status]
         if status >= 500:
