@@ -243,6 +243,7 @@ def test_several_are_switched_and_deleted_at_once(admin_client: Client, receiver
     chosen = {"_selected_action": [str(row.pk) for row in rows]}
     said = posted(admin_client, ENDPOINTS, action="disable", **chosen)
     assert "2 endpoints were disabled." in said
+    assert "2 webhooks that waited will not be sent. They can be sent again once" in said
     assert not WebhookEndpoint.objects.filter(enabled=True).exists()
     assert "2 endpoints were enabled." in posted(admin_client, ENDPOINTS, action="enable", **chosen)
     asked = posted(admin_client, ENDPOINTS, action="delete_selected", **chosen)
@@ -400,7 +401,7 @@ def test_says_why_one_cannot_be_sent_again(admin_client: Client, receiver: Recei
     endpoints.enable(row.pk)
     assert "is not kept any more" in text_of(admin_client, f"{DELIVERIES}{kept.pk}/change/")
     kept.refresh_from_db()
-    assert deliveries.obstacle(kept) == deliveries.Obstacle.ERASED
+    assert deliveries.obstacle(kept, db_now("default")) == deliveries.Obstacle.ERASED
 
 
 def test_several_are_sent_again_and_the_others_are_counted(
@@ -414,6 +415,22 @@ def test_several_are_sent_again_and_the_others_are_counted(
     assert "1 webhook will be sent again." in text
     assert "1 cannot be: it is of a request" in text
     assert deliver() == 1
+
+
+def test_what_waits_for_a_later_attempt_is_sent_now(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    endpoints.create(receiver.url)
+    sent_mail(of_a_request(receiver))
+    later = db_now("default") + timedelta(hours=5)
+    WebhookDelivery.objects.update(due_at=later, reason="http_status", attempt_count=3)
+    own = WebhookDelivery.objects.get(endpoint=None)
+    assert "Send it again" in text_of(admin_client, f"{DELIVERIES}{own.pk}/change/")
+    posted(admin_client, f"{DELIVERIES}{own.pk}/replay/")
+    chosen = [str(pk) for pk in WebhookDelivery.objects.values_list("pk", flat=True)]
+    text = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "1 webhook will be sent again." in text
+    assert deliver() == 2
 
 
 def test_nobody_edits_a_delivery(admin_client: Client, receiver: Receiver) -> None:

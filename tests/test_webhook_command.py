@@ -205,7 +205,11 @@ def test_a_secret_that_no_key_opens_can_be_replaced(receiver: Receiver) -> None:
 
 def test_switches_an_endpoint_off_and_on(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
-    assert run("disable", str(row.pk))[0] == f"Disabled: {receiver.url}"
+    endpoints.send_test(row.pk)
+    said, beside = run("disable", str(row.pk))
+    assert said == f"Disabled: {receiver.url}"
+    assert beside.startswith("1 webhook waited for it, and will not be sent. These, and what")
+    assert "for 30 days: `enable` it, and then `replay --failed`." in beside
     assert run("disable", str(row.pk))[0] == "It is disabled already; nothing was done."
     assert f"{row.pk}  disabled since 20" in run("list")[0]
     said, beside = run("enable", str(row.pk))
@@ -256,9 +260,7 @@ def test_says_why_one_cannot_be_sent_again(receiver: Receiver) -> None:
     why = {
         delivery(None, State.FAILED).pk: "1 of a request's own webhook, whose URL and secret are",
         delivery(row, State.FAILED, sealed_payload=None).pk: "1 without what was posted",
-        delivery(
-            row, State.PENDING, due_at=db_now("default") + timedelta(hours=1), settled_at=None
-        ).pk: "1 on the way already",
+        delivery(row, State.PENDING, due_at=db_now("default"), settled_at=None).pk: "1 on the way",
     }
     for pk, words in why.items():
         err = io.StringIO()
@@ -296,6 +298,34 @@ def test_sends_those_of_a_time_again(receiver: Receiver) -> None:
         "",
     )
     assert deliver() == 1
+
+
+def test_sends_what_waits_for_a_later_attempt_now(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    later = {"due_at": db_now("default") + timedelta(hours=5), "settled_at": None}
+    one = delivery(row, State.PENDING, reason="http_status", attempt_count=3, **later)
+    delivery(row, State.PENDING, reason="", **later)
+    delivery(row, State.FAILED, reason="timeout")
+    delivery(row, State.DELIVERED)
+    chosen = ("replay", "--failed", "--since", "1d")
+    said = (
+        "1 webhook {} sent again, with the same webhook-id.\n"
+        "1 webhook {} sent now, instead of at a later attempt."
+    )
+    assert run(*chosen, "--dry-run") == (said.format("would be", "would be"), "")
+    assert run(*chosen) == (said.format("will be", "will be"), "")
+    assert deliver() == 2
+    WebhookDelivery.objects.filter(pk=one.pk).update(state=State.PENDING, **later)
+    assert run("replay", str(one.pk))[0].startswith("1 webhook will be sent now")
+
+
+def test_a_replay_leaves_tests_out_and_says_where_there_is_nothing(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    delivery(row, State.FAILED, type="webhook.test")
+    assert run("replay", "--since", "1d") == (
+        "0 webhooks will be sent again, with the same webhook-id.",
+        "No webhook was chosen: nothing of this time fits.",
+    )
 
 
 def test_what_is_not_sent_again_while_its_endpoint_is_disabled(receiver: Receiver) -> None:

@@ -42,7 +42,7 @@ class ReplayPages:
         row = rows.first()
         if row is None:
             raise Http404
-        if deliveries.replay(WebhookDelivery.objects.filter(pk=id)):
+        if deliveries.replay(WebhookDelivery.objects.filter(pk=id)).count:
             self._admin.log_change(request, row, "sent again")
         else:
             messages.warning(request, _("It was not sent again: that cannot be, or not any more."))

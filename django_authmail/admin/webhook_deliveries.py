@@ -12,6 +12,7 @@ from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -162,7 +163,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
         row = context.get("original")
         if row is not None:
             now = db_now(row._state.db or "default")
-            if self.has_replay_permission(request) and deliveries.obstacle(row) is None:
+            if self.has_replay_permission(request) and deliveries.obstacle(row, now) is None:
                 context["replay_url"] = ReplayPages(self).url(row)
             if row.due_at is not None and row.due_at - now < _SOON:
                 context["look_seconds"] = _LOOK_SECONDS
@@ -189,9 +190,11 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
 
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        rows = list(deliveries.replayable(queryset))
+        now = timezone.now()
+        rows = [row for row in queryset if deliveries.obstacle(row, now) is None]
         chosen = queryset.count()
-        count = deliveries.replay(WebhookDelivery.objects.filter(pk__in=[row.pk for row in rows]))
+        keys = [row.pk for row in rows]
+        count = deliveries.replay(WebhookDelivery.objects.filter(pk__in=keys)).count
         for row in rows:
             self.log_change(request, row, "sent again")
         self.message_user(
@@ -239,7 +242,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     @admin.display(description=_("what it means"))
     def meaning(self, row: WebhookDelivery) -> str:
         words = [_meaning(row)]
-        if (obstacle := deliveries.obstacle(row)) is not None:
+        if (obstacle := deliveries.obstacle(row, timezone.now())) is not None:
             words.append(_OBSTACLES[obstacle])
         return " ".join(str(word) for word in words if word)
 

@@ -80,7 +80,8 @@ class EndpointForm(_EndpointForm):
         help_texts = {
             "description": _("Whose it is, or what for: the name that it goes by here."),
             "enabled": _(
-                "Off: nothing is sent to it, and what happens meanwhile is not recorded for it."
+                "Off: nothing is sent. What happens meanwhile is recorded, and can be sent again "
+                "for 30 days."
             ),
         }
 
@@ -106,6 +107,17 @@ class EndpointForm(_EndpointForm):
 def _refusal(error: WebhookUrlRefused) -> str:
     problem = gettext(error.template) % error.facts
     return gettext("The URL %(problem)s.") % {"problem": problem}
+
+
+def _tell_ended(request: HttpRequest, count: int) -> None:
+    said = ngettext(
+        "%(count)d webhook that waited will not be sent. It can be sent again once its endpoint is "
+        "enabled.",
+        "%(count)d webhooks that waited will not be sent. They can be sent again once their "
+        "endpoint is enabled.",
+        count,
+    )
+    messages.warning(request, said % {"count": count})
 
 
 _FACTS = ("status", "latest", "secrets", "created", "id")
@@ -189,7 +201,10 @@ class WebhookEndpointAdmin(_EndpointAdmin):
         else:
             endpoints.change(obj.pk, **values)
             if "enabled" in form.changed_data:
-                (endpoints.enable if given["enabled"] else endpoints.disable)(obj.pk)
+                if given["enabled"]:
+                    endpoints.enable(obj.pk)
+                elif ended := endpoints.disable(obj.pk):
+                    _tell_ended(request, ended)
         obj.refresh_from_db()
 
     @sensitive_variables()
@@ -233,12 +248,13 @@ class WebhookEndpointAdmin(_EndpointAdmin):
     @admin.action(description=_("Disable selected endpoints"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
         rows = list(queryset.filter(enabled=True))
-        for row in rows:
-            endpoints.disable(row.pk)
+        ended = sum(endpoints.disable(row.pk) or 0 for row in rows)
         said = ngettext(
             "%(count)d endpoint was disabled.", "%(count)d endpoints were disabled.", len(rows)
         )
         self._switched(request, rows, said)
+        if ended:
+            _tell_ended(request, ended)
 
     def _switched(self, request: HttpRequest, rows: Sequence[WebhookEndpoint], said: str) -> None:
         for row in rows:

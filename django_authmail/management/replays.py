@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from django_authmail.management.moments import moment
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.webhooks import events
 
 
 def add_replay_arguments(parser: ArgumentParser) -> None:
@@ -25,7 +26,12 @@ def add_replay_arguments(parser: ArgumentParser) -> None:
         help="those recorded from then on: 2026-11-26, 2026-11-26T13:30, or 90m, 24h, 7d ago",
     )
     parser.add_argument("--until", metavar="TIME", help="and before then; now, by default")
-    parser.add_argument("--failed", action="store_true", help="of them, those that failed")
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="of them, those that were given up, or fail so far; without it, also those that were "
+        "delivered",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say how many, and send none")
 
 
@@ -44,7 +50,7 @@ def one(given: str, using: str) -> QuerySet[WebhookDelivery]:
 def chosen(
     options: dict[str, Any], endpoint: WebhookEndpoint | None, now: datetime, using: str
 ) -> QuerySet[WebhookDelivery]:
-    """Return the deliveries of a time."""
+    """Return the deliveries of a time, without tests of an endpoint."""
     if not options["since"]:
         raise CommandError("Give a DELIVERY, or --since for all of a time.")
     since = moment(options["since"], now, option="--since")
@@ -52,17 +58,24 @@ def chosen(
     if until <= since:
         raise CommandError("--until must be after --since.")
     rows = WebhookDelivery.objects.using(using).filter(created_at__gte=since, created_at__lt=until)
+    rows = rows.exclude(type=events.TEST)
     if endpoint is not None:
         rows = rows.filter(endpoint=endpoint)
-    return rows.filter(state=WebhookDelivery.State.FAILED) if options["failed"] else rows
+    # On their way with a reason: the attempt before failed.
+    failing = Q(due_at__isnull=False) & ~Q(reason="")
+    given_up = Q(state=WebhookDelivery.State.FAILED)
+    return rows.filter(given_up | failing) if options["failed"] else rows
 
 
-def left_out(rows: QuerySet[WebhookDelivery]) -> list[str]:
+def left_out(rows: QuerySet[WebhookDelivery], now: datetime) -> list[str]:
     """Return a sentence for each reason why some of `rows` cannot be sent again."""
     final = rows.filter(due_at__isnull=True)
     disabled = Q(endpoint__enabled=False)
     counts = (
-        (rows.filter(due_at__isnull=False).count(), "on the way already"),
+        (
+            rows.filter(Q(state=WebhookDelivery.State.SENDING) | Q(due_at__lte=now)).count(),
+            "on the way already",
+        ),
         (
             final.filter(endpoint_id__isnull=True).count(),
             "of a request's own webhook, whose URL and secret are gone",

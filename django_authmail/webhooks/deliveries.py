@@ -6,6 +6,8 @@
        │ └─ settle (later)┘  └─ settle (last) ► failed ────┤
        └───────────────────────────────────────────────────┘
 
+A replay also makes one due now that waits for a later attempt.
+
 A claim is a lease, as that of a message: a row whose lease has ended is due again, with the same
 `webhook-id`. To be sent twice is the receiver's to notice; to be lost is not to happen.
 
@@ -228,7 +230,7 @@ def _target(row: WebhookDelivery, now: datetime) -> tuple[Secret, tuple[Secret, 
     endpoint = row.endpoint
     # Deleted in the moment in which this was recorded, or disabled since.
     if endpoint is None or not endpoint.enabled:
-        raise _Unsendable(endpoints.DISABLED)
+        raise _Unsendable(recording.DISABLED)
     return Secret(endpoint.url), endpoints.secrets_of(endpoint, now)
 
 
@@ -269,7 +271,7 @@ def ended(state: str, now: datetime, *, is_callback: bool) -> dict[str, object]:
 class Obstacle(StrEnum):
     """Why a delivery cannot be sent again."""
 
-    # It has not ended.
+    # A courier has it, or comes to it next.
     UNDER_WAY = "under_way"
     # Its request said where to, and its URL and secret are gone.
     OF_A_REQUEST = "of_a_request"
@@ -278,10 +280,25 @@ class Obstacle(StrEnum):
     ERASED = "erased"
 
 
-def obstacle(row: WebhookDelivery) -> Obstacle | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How many deliveries somebody has sent on their way."""
+
+    #: They had ended.
+    again: int
+    #: They waited for a later attempt.
+    sooner: int
+
+    @property
+    def count(self) -> int:
+        return self.again + self.sooner
+
+
+def obstacle(row: WebhookDelivery, now: datetime) -> Obstacle | None:
     """Return why one delivery, selected with its endpoint, cannot be sent again; None: it can."""
-    if not row.is_final:
-        return Obstacle.UNDER_WAY
+    if row.due_at is not None:
+        is_later = row.state == State.PENDING and row.due_at > now
+        return None if is_later else Obstacle.UNDER_WAY
     if row.endpoint_id is None:
         return Obstacle.OF_A_REQUEST
     if row.endpoint is None or not row.endpoint.enabled:
@@ -290,37 +307,57 @@ def obstacle(row: WebhookDelivery) -> Obstacle | None:
 
 
 def replayable(rows: QuerySet[WebhookDelivery]) -> QuerySet[WebhookDelivery]:
-    """Return those of `rows` that can be sent again.
+    """Return those of `rows` that have ended and can be sent again.
 
-    That is: final, for an endpoint that is enabled, and with their payload. A request's own webhook
-    cannot be: its URL and secret are gone.
+    That is: for an endpoint that is enabled, and with their payload. A request's own webhook cannot
+    be: its URL and secret are gone.
     """
     return rows.filter(due_at__isnull=True, endpoint__enabled=True, sealed_payload__isnull=False)
 
 
-def replay(rows: QuerySet[WebhookDelivery]) -> int:
-    """Send those of `rows` again that can be, with the same `webhook-id`; return how many.
+def waiting(rows: QuerySet[WebhookDelivery], now: datetime) -> QuerySet[WebhookDelivery]:
+    """Return those of `rows` that wait for a later attempt, a request's own among them.
 
-    A receiver that has had one knows it by that.
+    What is due already is left out: to be due now would put it behind the others.
+    """
+    return rows.filter(state=State.PENDING, due_at__gt=now)
+
+
+def replay(rows: QuerySet[WebhookDelivery]) -> Replayed:
+    """Send those of `rows` again that can be, with the same `webhook-id`; say how many.
+
+    Those that wait for a later attempt are due now. All of them have the whole schedule before them
+    again. A receiver that has had one knows it by its id.
     """
     using = router.db_for_write(WebhookDelivery)
 
-    def write() -> int:
-        ids = list(replayable(rows.using(using)).values_list("pk", flat=True))
+    def write() -> Replayed:
         now = db_now(using)
-        count = 0
-        for start in range(0, len(ids), _BATCH):
-            final = WebhookDelivery.objects.using(using).filter(
-                pk__in=ids[start : start + _BATCH], due_at__isnull=True
-            )
-            count += final.update(
-                state=State.PENDING, due_at=now, settled_at=None, round_count=0, reason=""
-            )
-        if count:
+        given = rows.using(using)
+        again = _due(
+            replayable(given), Q(due_at__isnull=True), now, using, settled_at=None, reason=""
+        )
+        # Their reason stays: it says that they failed before.
+        sooner = _due(waiting(given, now), Q(state=State.PENDING, due_at__gt=now), now, using)
+        if again or sooner:
             recording.announce(using)
-        return count
+        return Replayed(again=again, sooner=sooner)
 
-    count = retried(write, using=using)
-    if count:
-        log_line(logger, logging.INFO, "webhook.replayed", count=count)
+    done = retried(write, using=using)
+    if done.count:
+        log_line(logger, logging.INFO, "webhook.replayed", count=done.again, sooner=done.sooner)
+    return done
+
+
+def _due(
+    rows: QuerySet[WebhookDelivery], still: Q, now: datetime, using: str, **changes: object
+) -> int:
+    """Make rows due now, those that are `still` as they were chosen, and return how many."""
+    ids = list(rows.values_list("pk", flat=True))
+    count = 0
+    for start in range(0, len(ids), _BATCH):
+        found = WebhookDelivery.objects.using(using).filter(
+            still, pk__in=ids[start : start + _BATCH]
+        )
+        count += found.update(state=State.PENDING, due_at=now, round_count=0, **changes)
     return count

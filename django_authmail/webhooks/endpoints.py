@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
+from django.db.models import Exists, OuterRef
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import metrics
@@ -18,7 +19,7 @@ from django_authmail.clock import db_now
 from django_authmail.exceptions import EndpointDisabled, SealBroken
 from django_authmail.extras import require
 from django_authmail.logs import log_line
-from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.sealing import seal, unseal
 from django_authmail.secret import Secret
 from django_authmail.transactions import retried
@@ -29,8 +30,6 @@ logger = logging.getLogger(__name__)
 #: Why an endpoint was disabled by itself.
 GONE = "gone"
 FAILING = "failing"
-#: Why a delivery to one that is disabled has failed.
-DISABLED = "endpoint_disabled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,51 +144,60 @@ def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
 
 
 def enable(id: uuid.UUID) -> None:
-    """Send to an endpoint again, from now on. What failed meanwhile can be replayed."""
+    """Send to an endpoint again, from now on. What happened meanwhile can be replayed."""
     using = router.db_for_write(WebhookEndpoint)
     changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=False)
     if changed.update(enabled=True, failing_since=None, disabled_at=None, disabled_reason=""):
         log_line(logger, logging.INFO, "webhook.endpoint_enabled", id=str(id))
 
 
-def disable(id: uuid.UUID, *, reason: str = "") -> bool:
-    """Send nothing to an endpoint any more; tell whether it was enabled.
+def disable(id: uuid.UUID, *, reason: str = "") -> int | None:
+    """Send nothing to an endpoint any more, and return how many that waited for it failed by that.
 
-    What waits for it fails, and can be replayed once it is enabled again. `reason` is empty where a
-    person wants it; otherwise it is logged as an error, since nobody may know.
+    None: it was disabled already. They, and what happens from then on, can be replayed once it is
+    enabled again. One that its receiver had before a replay is `delivered` as it was. `reason` is
+    empty where a person wants it; otherwise it is logged as an error, since nobody may know.
     """
     using = router.db_for_write(WebhookEndpoint)
 
-    def write() -> int:
+    def write() -> int | None:
         now = db_now(using)
         changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=True)
         if not changed.update(enabled=False, disabled_at=now, disabled_reason=reason):
-            return -1
+            return None
         # At once, so that couriers need not come to each; they do to one that is recorded by a
         # transaction that began before.
         waiting = WebhookDelivery.objects.using(using).filter(
             endpoint_id=id, state=WebhookDelivery.State.PENDING
         )
+        ended = {"due_at": None, "settled_at": now}
+        taken = WebhookAttempt.objects.using(using).filter(delivery=OuterRef("pk"), reason="ok")
+        waiting.filter(Exists(taken)).update(
+            state=WebhookDelivery.State.DELIVERED, reason="ok", **ended
+        )
         count = waiting.update(
-            state=WebhookDelivery.State.FAILED, due_at=None, settled_at=now, reason=DISABLED
+            state=WebhookDelivery.State.FAILED, reason=recording.DISABLED, **ended
         )
         transaction.on_commit(lambda: metrics.count_webhook("failed", count), using=using)
         return count
 
     failed = retried(write, using=using)
-    if failed < 0:
-        return False
+    if failed is None:
+        return None
     level = logging.ERROR if reason else logging.INFO
     log_line(logger, level, "webhook.endpoint_disabled", id=str(id), reason=reason, failed=failed)
-    return True
+    return failed
 
 
 def delete(id: uuid.UUID) -> None:
     """Delete an endpoint, its secrets, and all that was recorded for it."""
     using = router.db_for_write(WebhookEndpoint)
-    # First, so that no more is recorded for it while there is much to delete.
+    # First, so that couriers leave it alone while there is much to delete.
     disable(id)
-    if WebhookEndpoint.objects.using(using).filter(pk=id).delete()[0]:
+    gone = WebhookEndpoint.objects.using(using).filter(pk=id).delete()[0]
+    # What was recorded for it meanwhile.
+    WebhookDelivery.objects.using(using).filter(endpoint_id=id).delete()
+    if gone:
         log_line(logger, logging.INFO, "webhook.endpoint_deleted", id=str(id))
 
 

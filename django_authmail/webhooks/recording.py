@@ -22,6 +22,9 @@ from django_authmail.webhooks import callbacks, events
 
 logger = logging.getLogger(__name__)
 
+#: Why a delivery to an endpoint that is disabled has failed.
+DISABLED = "endpoint_disabled"
+
 _BATCH = 500
 
 
@@ -49,9 +52,7 @@ def record(changes: Collection[Change], now: datetime, using: str) -> None:
         return
     # Asked each time: what one process remembers of them would be too little for the others.
     endpoints = list(
-        WebhookEndpoint.objects.using(using)
-        .filter(enabled=True)
-        .only("id", "url", "event_types", "owner")
+        WebhookEndpoint.objects.using(using).only("id", "url", "event_types", "owner", "enabled")
     )
     deliveries: list[WebhookDelivery] = []
     for change, type in happened:
@@ -63,11 +64,13 @@ def record(changes: Collection[Change], now: datetime, using: str) -> None:
 
 
 def queue(deliveries: Sequence[WebhookDelivery], using: str) -> None:
-    """Insert deliveries, and tell couriers after the commit."""
+    """Insert deliveries, and tell couriers after the commit of those that are due."""
     if not deliveries:
         return
     WebhookDelivery.objects.using(using).bulk_create(deliveries, batch_size=_BATCH)
-    first = deliveries[0]
+    first = next((delivery for delivery in deliveries if not delivery.is_final), None)
+    if first is None:
+        return
     announce(using, request_id=first.request_id, traceparent=first.traceparent)
 
 
@@ -107,6 +110,12 @@ def _to_endpoints(
         delivery.endpoint = endpoint
         delivery.host = host_of(endpoint.url)
         delivery.sealed_payload = payload
+        if not endpoint.enabled:
+            # For a replay, once it is enabled. Counted by no metric: nobody tried, and an alarm
+            # that lasts as long as a person wants it off would be switched off too.
+            delivery.state = WebhookDelivery.State.FAILED
+            delivery.reason = DISABLED
+            delivery.due_at, delivery.settled_at = None, now
         yield delivery
 
 

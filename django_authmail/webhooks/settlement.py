@@ -150,7 +150,7 @@ def _judge(ends: Sequence[End], now: datetime, using: str) -> None:
 
 
 def _disable(id: uuid.UUID, reason: str, using: str) -> None:
-    if endpoints.disable(id, reason=reason):
+    if endpoints.disable(id, reason=reason) is not None:
         transaction.on_commit(lambda: metrics.count_endpoint_disabled(reason), using=using)
 
 

@@ -166,9 +166,9 @@ def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
     found = set(WebhookDelivery.objects.values_list("state", "reason", "due_at"))
     assert found == {("failed", "endpoint_disabled", None)}
     WebhookDelivery.objects.exclude(pk=row.pk).delete()
-    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
     endpoints.enable(endpoint.pk)
-    assert deliveries.replay(WebhookDelivery.objects.all()) == 1
+    assert deliveries.replay(WebhookDelivery.objects.all()).count == 1
     assert [claim.id for claim in claimed()] == [row.pk]
 
 
@@ -298,7 +298,7 @@ def test_a_request_s_own_leaves_nothing_behind() -> None:
     delivery = settle(claim, posted())
     assert (delivery.sealed_target, delivery.sealed_payload) == (None, None)
     # There is nothing to replay it with.
-    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
 
 
 # -- replayed -------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_a_replay_has_the_same_id_and_the_whole_schedule_again(
         [claim] = claimed()
         ids.add(claim.webhook_id)
         settle(claim, BUSY)
-    assert deliveries.replay(WebhookDelivery.objects.filter(state="failed")) == 1
+    assert deliveries.replay(WebhookDelivery.objects.filter(state="failed")).again == 1
     [claim] = claimed()
     assert {claim.webhook_id} == ids
     assert settle(claim, BUSY).state == "pending"
@@ -325,4 +325,44 @@ def test_a_replay_has_the_same_id_and_the_whole_schedule_again(
 def test_what_is_under_way_is_not_replayed(endpoint: WebhookEndpoint) -> None:
     waiting(endpoint, 2)
     claimed(1)
-    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
+
+
+def test_a_replay_makes_what_waits_for_a_later_attempt_due_now(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (3600, 7200)
+    waiting(endpoint)
+    for number in (1, 2):
+        [claim] = claimed()
+        row = settle(claim, BUSY)
+        assert (row.state, row.attempt_count, row.round_count) == ("pending", number, 1)
+        assert claimed() == []
+        done = deliveries.replay(WebhookDelivery.objects.all())
+        assert (done.again, done.sooner) == (0, 1)
+    [claim] = claimed()
+    assert settle(claim, posted()).state == "delivered"
+
+
+def test_a_replay_makes_a_request_s_own_due_now_while_it_waits() -> None:
+    row = queue.submit(auth_message(), intake=Intake(callback=CALLBACK))
+    mail = queue.claim(row.id)
+    assert mail is not None
+    queue.settle(mail, accepted(mail), carrier="default")
+    settle(claimed()[0], BUSY)
+    assert claimed() == []
+    assert deliveries.replay(WebhookDelivery.objects.all()).sooner == 1
+    assert [claim.url for claim in claimed()] == [CALLBACK.url]
+
+
+def test_what_a_receiver_had_before_a_replay_stays_delivered_where_its_endpoint_is_disabled(
+    endpoint: WebhookEndpoint,
+) -> None:
+    [had, missed] = waiting(endpoint, 2)
+    for claim in claimed(2):
+        settle(claim, posted() if claim.id == had.pk else posted(410, "http_status"))
+    endpoints.enable(endpoint.pk)
+    assert deliveries.replay(WebhookDelivery.objects.all()).again == 2
+    assert endpoints.disable(endpoint.pk) == 1
+    states = dict(WebhookDelivery.objects.values_list("pk", "state"))
+    assert states == {had.pk: "delivered", missed.pk: "failed"}

@@ -92,8 +92,8 @@ def test_a_test_is_an_event_about_nothing(receiver: Receiver) -> None:
 
 def test_a_disabled_endpoint_is_not_tested(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
-    assert endpoints.disable(row.pk)
-    assert not endpoints.disable(row.pk)
+    assert endpoints.disable(row.pk) == 0
+    assert endpoints.disable(row.pk) is None
     with pytest.raises(EndpointDisabled, match="enable it first"):
         endpoints.send_test(row.pk)
     endpoints.enable(row.pk)

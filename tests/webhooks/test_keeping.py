@@ -117,7 +117,7 @@ def test_an_erased_recipient_is_in_no_webhook_that_was_sent() -> None:
     erasure.erase(KIM)
     assert set(WebhookDelivery.objects.values_list("sealed_payload", flat=True)) == {None}
     # There is nothing left to send again.
-    assert deliveries.replay(WebhookDelivery.objects.all()) == 0
+    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
 
 
 # -- sealed again ---------------------------------------------------------------------------

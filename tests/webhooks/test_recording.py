@@ -15,7 +15,7 @@ from django_authmail.outbox.intake import Intake
 from django_authmail.outcomes import Refusal, Reply, SendResult
 from django_authmail.secret import Secret
 from django_authmail.signals import webhook_queued
-from django_authmail.webhooks import deliveries, events, settlement
+from django_authmail.webhooks import deliveries, endpoints, events, settlement
 from django_authmail.webhooks.callbacks import Callback, unpack
 from django_authmail.webhooks.posting import Posted
 from tests.outbox.factories import CODE, auth_message
@@ -147,10 +147,34 @@ def test_to_wait_is_no_event() -> None:
 def test_an_endpoint_is_told_of_what_it_has_chosen() -> None:
     endpoint(event_types=[events.FAILED], description="not this")
     wanted = endpoint(event_types=[events.FAILED, events.ACCEPTED])
-    endpoint(enabled=False)
     claim = submitted()
     queue.settle(claim, accepted(claim), carrier="default")
     assert WebhookDelivery.objects.get().endpoint_id == wanted.id
+
+
+def test_what_happens_while_an_endpoint_is_disabled_is_kept_for_a_replay() -> None:
+    off = endpoint(enabled=False)
+    told: list[object] = []
+
+    def hear(sender: object, **about: object) -> None:
+        told.append(about)
+
+    webhook_queued.connect(hear)
+    try:
+        claim = submitted()
+        queue.settle(claim, accepted(claim), carrier="default")
+    finally:
+        webhook_queued.disconnect(hear)
+    row = WebhookDelivery.objects.get()
+    assert (row.state, row.reason, row.due_at) == ("failed", "endpoint_disabled", None)
+    assert row.settled_at is not None
+    # There is nothing to be sent.
+    assert told == []
+    endpoints.enable(off.id)
+    assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+    [sent] = deliveries.claim_due(5)
+    assert sent.id == row.id
+    assert payload(row)["type"] == events.ACCEPTED
 
 
 def test_an_endpoint_of_an_owner_is_told_of_that_one_s_messages() -> None:

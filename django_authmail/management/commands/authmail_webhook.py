@@ -76,7 +76,10 @@ class Command(BaseCommand):
         )
         rotate.add_argument("--json", action="store_true", help="print JSON")
         enable = verbs.add_parser("enable", help="send to an endpoint again, from now on")
-        disable = verbs.add_parser("disable", help="send nothing to an endpoint any more")
+        disable = verbs.add_parser(
+            "disable",
+            help="send nothing to an endpoint any more; what it misses can be replayed",
+        )
         delete = verbs.add_parser("delete", help="delete an endpoint, and all that was sent to it")
         for verb in (test, rotate, enable, disable, delete):
             verb.add_argument("endpoint", metavar=_ENDPOINT, help=_ENDPOINT_HELP)
@@ -179,14 +182,20 @@ class Command(BaseCommand):
         endpoints.enable(row.pk)
         self.stdout.write(f"Enabled: {row.url}")
         self.stderr.write(
-            "What failed when it was disabled can be sent again: manage.py authmail_webhook "
+            "What it has missed can be sent again: manage.py authmail_webhook "
             f"replay --endpoint {str(row.pk)[:8]} --failed --since 7d"
         )
 
     def _disable(self, row: WebhookEndpoint) -> None:
-        done = endpoints.disable(row.pk)
-        self.stdout.write(
-            f"Disabled: {row.url}" if done else "It is disabled already; nothing was done."
+        ended = endpoints.disable(row.pk)
+        if ended is None:
+            self.stdout.write("It is disabled already; nothing was done.")
+            return
+        self.stdout.write(f"Disabled: {row.url}")
+        self.stderr.write(
+            f"{_webhooks(ended)} waited for it, and will not be sent. These, and what happens from "
+            f"now on, can be sent again for {conf.retain_attempts.days} days: `enable` it, and "
+            "then `replay --failed`."
         )
 
     def _delete(self, row: WebhookEndpoint) -> None:
@@ -247,25 +256,40 @@ class Command(BaseCommand):
     # -- replay ------------------------------------------------------------------------------
 
     def _replay(self, options: dict[str, Any]) -> None:
+        now = db_now(_using())
         if options["delivery"]:
             rows = one(options["delivery"], _using())
         else:
             endpoint = _endpoint(options["endpoint"]) if options["endpoint"] else None
-            rows = chosen(options, endpoint, db_now(_using()), _using())
-        reasons = left_out(rows)  # before those that are sent again are on the way too
+            rows = chosen(options, endpoint, now, _using())
+        reasons = left_out(rows, now)  # before those that are sent again are on the way too
         if options["dry_run"]:
-            count, word = deliveries.replayable(rows).count(), "would be"
+            done = deliveries.Replayed(
+                again=deliveries.replayable(rows).count(),
+                sooner=deliveries.waiting(rows, now).count(),
+            )
+            word = "would be"
         else:
-            count, word = deliveries.replay(rows), "will be"
-        many = "1 webhook" if count == 1 else f"{count} webhooks"
-        self.stdout.write(f"{many} {word} sent again, with the same webhook-id.")
+            done, word = deliveries.replay(rows), "will be"
+        if done.again or not done.sooner:
+            many = _webhooks(done.again)
+            self.stdout.write(f"{many} {word} sent again, with the same webhook-id.")
+        if done.sooner:
+            many = _webhooks(done.sooner)
+            self.stdout.write(f"{many} {word} sent now, instead of at a later attempt.")
         for reason in reasons:
             self.stderr.write(reason)
-        if options["delivery"] and not count:
+        if not done.count and not reasons and not options["delivery"]:
+            self.stderr.write("No webhook was chosen: nothing of this time fits.")
+        if options["delivery"] and not done.count:
             raise CommandError("It was not sent again.")
 
     def _print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _webhooks(count: int) -> str:
+    return "1 webhook" if count == 1 else f"{count} webhooks"
 
 
 def _using() -> str:
