@@ -104,6 +104,20 @@ def test_a_new_endpoint_s_secret_is_shown_once(admin_client: Client, receiver: R
     assert LogEntry.objects.get().object_repr == "shop"
 
 
+def test_warns_of_a_second_endpoint_with_the_same_url(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    endpoints.create(receiver.url, description="shop")
+    given = {"url": receiver.url, "description": "till", "owner": ""}
+    text = posted(admin_client, f"{ENDPOINTS}add/", **given)
+    assert "This URL is also that of “shop” (20" in text
+    assert "whsec_" in text
+    page = f"{ENDPOINTS}{WebhookEndpoint.objects.get(description='till').pk}/change/"
+    changed = given | {"url": f"{receiver.url}/2"}
+    assert "also that of" not in posted(admin_client, page, **changed, enabled="on")
+    assert "also that of “shop”" in posted(admin_client, page, **given, enabled="on")
+
+
 @pytest.mark.parametrize(
     ("url", "english", "korean"),
     [

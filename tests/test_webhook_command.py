@@ -87,6 +87,15 @@ def test_prints_json_for_programs(receiver: Receiver) -> None:
     assert made["event_types"] == []
 
 
+def test_warns_of_a_second_endpoint_with_the_same_url(receiver: Receiver) -> None:
+    assert "Warning" not in run("create", receiver.url)[1]
+    first = WebhookEndpoint.objects.get()
+    said = run("create", receiver.url)[1]
+    assert "Warning: this URL is that of another endpoint too" in said
+    assert f"other events: {first.pk} (made at 20" in said
+    assert "Warning" not in run("create", f"{receiver.url}/2")[1]
+
+
 def test_says_how_to_begin_where_there_is_none() -> None:
     assert run("list") == (
         "",
@@ -240,7 +249,10 @@ def test_finds_an_endpoint_by_what_people_know_of_it(receiver: Receiver) -> None
         run("disable", given)
     assert "No endpoint has this id" in refused("disable", "elsewhere")
     endpoints.create(receiver.url)
-    assert "2 endpoints go by this. Give the id: " in refused("disable", receiver.url)
+    text = refused("disable", receiver.url)
+    first, second = WebhookEndpoint.objects.order_by("created_at")
+    assert f"2 endpoints go by this. Give the id: {first.pk} (made at 20" in text
+    assert f"UTC), {second.pk} (made at {second.created_at:%Y-%m-%d %H:%M:%S} UTC)" in text
 
 
 # -- replay ----------------------------------------------------------------------------------

@@ -206,6 +206,13 @@ class WebhookEndpointAdmin(_EndpointAdmin):
                 elif ended := endpoints.disable(obj.pk):
                     _tell_ended(request, ended)
         obj.refresh_from_db()
+        if "url" in form.changed_data and (twins := endpoints.twins(obj)):
+            said = gettext(
+                "This URL is also that of %(names)s: the receiver gets what both are told of "
+                "twice, signed with different secrets."
+            )
+            names = ", ".join(f"“{twin}” ({shown.when(twin.created_at)})" for twin in twins)
+            messages.warning(request, said % {"names": names})
 
     @sensitive_variables()
     def response_add(

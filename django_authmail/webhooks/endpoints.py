@@ -229,6 +229,16 @@ def send_test(id: uuid.UUID) -> WebhookDelivery:
     return retried(write, using=using)
 
 
+def twins(row: WebhookEndpoint) -> list[WebhookEndpoint]:
+    """Return the other endpoints with the URL of this one, oldest first.
+
+    Their receiver gets what more than one of them is told of more than once, each with an id and a
+    signature of its own: most often nobody wants that.
+    """
+    rows = WebhookEndpoint.objects.using(router.db_for_write(WebhookEndpoint))
+    return list(rows.filter(url=row.url).exclude(pk=row.pk).order_by("created_at"))
+
+
 def secrets_of(row: WebhookEndpoint, now: datetime) -> tuple[Secret, ...]:
     """Return what signs for an endpoint now, newest first.
 

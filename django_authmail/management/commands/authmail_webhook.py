@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -130,6 +130,12 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"Nothing was made: {error}.") from None
         self._show_once(row, secret, as_json=options["json"])
+        if twins := endpoints.twins(row):
+            self.stderr.write(
+                "Warning: this URL is that of another endpoint too, so the receiver gets what both "
+                "are told of twice, signed by different secrets. `delete` one, or give them "
+                f"other events: {_listed(twins)}"
+            )
         if not options["json"]:
             self.stderr.write(f"Try it: manage.py authmail_webhook test {str(row.pk)[:8]}")
 
@@ -316,10 +322,15 @@ def _endpoint(given: str) -> WebhookEndpoint:
             "No endpoint has this id, description or URL. `authmail_webhook list` shows them all."
         )
     if len(rows) > 1:
-        raise CommandError(
-            f"{len(rows)} endpoints go by this. Give the id: {', '.join(str(r.pk) for r in rows)}"
-        )
+        raise CommandError(f"{len(rows)} endpoints go by this. Give the id: {_listed(rows)}")
     return rows[0]
+
+
+def _listed(rows: Iterable[WebhookEndpoint]) -> str:
+    oldest_first = sorted(rows, key=lambda row: row.created_at)
+    return ", ".join(
+        f"{row.pk} (made at {row.created_at:%Y-%m-%d %H:%M:%S} UTC)" for row in oldest_first
+    )
 
 
 def _is_meant(row: WebhookEndpoint, given: str) -> bool:
