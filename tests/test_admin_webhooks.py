@@ -285,7 +285,9 @@ def test_who_may_only_look_changes_nothing(client: Client, receiver: Receiver) -
     text = text_of(viewer, f"{ENDPOINTS}{row.pk}/change/")
     assert "Send a test event" not in text
     assert "Rotate" not in text
-    assert "Send it again" not in text_of(viewer, f"{DELIVERIES}{sent.pk}/change/")
+    text = text_of(viewer, f"{DELIVERIES}{sent.pk}/change/")
+    assert "Send it again" not in text
+    assert "needs the permission to change webhook deliveries" in text
     for address in (
         f"{ENDPOINTS}{row.pk}/test/",
         f"{ENDPOINTS}{row.pk}/rotate/",
@@ -390,7 +392,9 @@ def test_one_is_sent_again_where_that_can_be(admin_client: Client, receiver: Rec
     text = posted(admin_client, f"{DELIVERIES}{sent.pk}/replay/")
     assert "It waits to be sent." in text
     assert "Send it again" not in text
-    assert "that cannot be" in posted(admin_client, f"{DELIVERIES}{sent.pk}/replay/")
+    assert "It was not sent again; why is said below." in posted(
+        admin_client, f"{DELIVERIES}{sent.pk}/replay/"
+    )
     deliver()
     assert list(receiver.ids.values()) == [2]
     assert LogEntry.objects.get().object_id == str(sent.pk)
@@ -421,14 +425,25 @@ def test_says_why_one_cannot_be_sent_again(admin_client: Client, receiver: Recei
 def test_several_are_sent_again_and_the_others_are_counted(
     admin_client: Client, receiver: Receiver
 ) -> None:
-    endpoints.create(receiver.url)
+    row, _ = endpoints.create(receiver.url)
     sent_mail(of_a_request(receiver))
     deliver()
     chosen = [str(pk) for pk in WebhookDelivery.objects.values_list("pk", flat=True)]
     text = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
     assert "1 webhook will be sent again." in text
-    assert "1 cannot be: it is of a request" in text
+    assert "Not sent again: 1 of a request's own webhook" in text
+    assert "on the way already" not in text
+    again = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "0 webhooks will be sent again." in again
+    assert "Not sent again: 1 on the way already." in again
     assert deliver() == 1
+    endpoints.disable(row.pk)
+    again = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "Not sent again: 1 to an endpoint that is disabled. Enable it first." in again
+    endpoints.enable(row.pk)
+    WebhookDelivery.objects.update(sealed_payload=None)
+    again = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "Not sent again: 1 without what was sent" in again
 
 
 def test_what_waits_for_a_later_attempt_is_sent_now(

@@ -45,7 +45,7 @@ class ReplayPages:
         if deliveries.replay(WebhookDelivery.objects.filter(pk=id)).count:
             self._admin.log_change(request, row, "sent again")
         else:
-            messages.warning(request, _("It was not sent again: that cannot be, or not any more."))
+            messages.warning(request, _("It was not sent again; why is said below."))
         return HttpResponseRedirect(self._url("change", id))
 
     def _url(self, page: str, id: uuid.UUID) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -163,8 +164,9 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
         row = context.get("original")
         if row is not None:
             now = db_now(row._state.db or "default")
-            if self.has_replay_permission(request) and deliveries.obstacle(row, now) is None:
-                context["replay_url"] = ReplayPages(self).url(row)
+            if deliveries.obstacle(row, now) is None:
+                may = self.has_replay_permission(request)
+                context |= {"replay_url": ReplayPages(self).url(row)} if may else {"may_not": True}
             if row.due_at is not None and row.due_at - now < _SOON:
                 context["look_seconds"] = _LOOK_SECONDS
                 context["is_late"] = row.state == State.PENDING and now - row.due_at > _LONG
@@ -191,10 +193,17 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
         now = timezone.now()
-        rows = [row for row in queryset if deliveries.obstacle(row, now) is None]
-        chosen = queryset.count()
+        rows: list[WebhookDelivery] = []
+        left: Counter[deliveries.Obstacle] = Counter()
+        for row in queryset:
+            if (obstacle := deliveries.obstacle(row, now)) is None:
+                rows.append(row)
+            else:
+                left[obstacle] += 1
         keys = [row.pk for row in rows]
         count = deliveries.replay(WebhookDelivery.objects.filter(pk__in=keys)).count
+        # A courier or another person was faster.
+        left[deliveries.Obstacle.UNDER_WAY] += len(rows) - count
         for row in rows:
             self.log_change(request, row, "sent again")
         self.message_user(
@@ -207,19 +216,9 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
             % {"count": count},
             messages.SUCCESS if count else messages.WARNING,
         )
-        if left := chosen - count:
-            self.message_user(
-                request,
-                ngettext(
-                    "%(count)d cannot be: it is of a request, to an endpoint that is disabled, or "
-                    "on its way. Its page says which.",
-                    "%(count)d cannot be: they are of requests, to endpoints that are disabled, or "
-                    "on their way. Their pages say which.",
-                    left,
-                )
-                % {"count": left},
-                messages.WARNING,
-            )
+        for obstacle, words in _LEFT_OUT.items():
+            if left[obstacle]:
+                messages.warning(request, words % {"count": left[obstacle]})
 
     # -- columns and facts --------------------------------------------------------------------
 
@@ -353,6 +352,20 @@ _OBSTACLES: dict[deliveries.Obstacle, str | Promise] = {
     ),
     deliveries.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
     deliveries.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
+}
+
+
+_LEFT_OUT: dict[deliveries.Obstacle, Promise] = {
+    deliveries.Obstacle.UNDER_WAY: _("Not sent again: %(count)d on the way already."),
+    deliveries.Obstacle.OF_A_REQUEST: _(
+        "Not sent again: %(count)d of a request's own webhook, whose URL and secret are gone."
+    ),
+    deliveries.Obstacle.DISABLED: _(
+        "Not sent again: %(count)d to an endpoint that is disabled. Enable it first."
+    ),
+    deliveries.Obstacle.ERASED: _(
+        "Not sent again: %(count)d without what was sent, which is not kept any more."
+    ),
 }
 
 
