@@ -32,8 +32,21 @@ class Drained:
 Costs = Mapping[str, Sequence[float]]
 
 
+#: What is asked while many mails are due, and what it is like without them.
+PILED = {
+    "submit": "submit",
+    "claim": "claim",
+    "settle": "settle",
+    "claim one of them": "claim",
+}
+
+
 def verdicts(
-    drained: Mapping[str, Drained], waits: Sequence[float], empty: Costs, aged: Costs
+    drained: Mapping[str, Drained],
+    waits: Sequence[float],
+    empty: Costs,
+    aged: Costs,
+    piled: Costs,
 ) -> list[Verdict]:
     """Return every figure that has a bound."""
     ours = drained["ours"].median
@@ -75,5 +88,14 @@ def verdicts(
             unit="x",
         )
         for name in empty
+    ]
+    found += [
+        Verdict(
+            what=f"{name} with many due / with none",
+            value=statistics.median(piled[name]) / statistics.median(empty[like]),
+            bound=1.5,
+            unit="x",
+        )
+        for name, like in PILED.items()
     ]
     return found

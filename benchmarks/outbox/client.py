@@ -146,6 +146,27 @@ class Ours:
             cursor.execute("VACUUM ANALYZE")
         return Message.objects.count()
 
+    def pile(self, mails: int) -> None:
+        """Queue so many mails of low priority, all due, that nobody sends."""
+        from django_authmail.message import Priority
+        from django_authmail.outbox import queue
+
+        for start in range(0, mails, 500):
+            some = range(start, min(start + 500, mails))
+            queue.submit_many([self._message(n, priority=Priority.LOW) for n in some])
+
+    def cost_of_pile(self, mails: int) -> list[float]:
+        """Return the ms of claiming one mail of that pile, for each of some."""
+        from django_authmail.models import Priority
+        from django_authmail.outbox import queue
+
+        found: list[float] = []
+        for _ in range(mails):
+            began = time.perf_counter()
+            [_claim] = queue.claim_due(1, priority=Priority.LOW)
+            found.append((time.perf_counter() - began) * 1000)
+        return found
+
     def purge(self) -> dict[str, int]:
         """Delete what is not to be kept any longer; return how many rows of what."""
         from django_authmail.outbox import retention
@@ -153,12 +174,18 @@ class Ours:
         *_, done = retention.purge()
         return dict(done)
 
-    def _message(self, number: int) -> Any:
+    def _message(self, number: int, **more: Any) -> Any:
         from django_authmail.message import AuthMessage
 
         to, text, html = _mail(number)
         return AuthMessage(
-            to=(to,), subject=SUBJECT, text_body=text, html_body=html, from_email=SENDER, kind="otp"
+            to=(to,),
+            subject=SUBJECT,
+            text_body=text,
+            html_body=html,
+            from_email=SENDER,
+            kind="otp",
+            **more,
         )
 
 

@@ -33,6 +33,8 @@ class Plan:
     waits: int
     costs: int
     old_rows: int
+    #: Mails that are due at once.
+    due: int
 
 
 FULL = Plan(
@@ -41,6 +43,7 @@ FULL = Plan(
     waits=40,
     costs=200,
     old_rows=1_000_000,
+    due=100_000,
 )
 QUICK = Plan(
     rounds=2,
@@ -48,6 +51,7 @@ QUICK = Plan(
     waits=10,
     costs=100,
     old_rows=50_000,
+    due=5_000,
 )
 
 
@@ -119,6 +123,10 @@ def _measured(plan: Plan, folder: Path) -> Run:
         aged = _ask(ours, "cost", plan.costs)["result"]
         output.say("deleting the oldest of them ...")
         purged = _ask(ours, "purge")
+        output.say(f"queueing {plan.due:,} mails, all due: about {plan.due / 1200:.0f} s ...")
+        _ask(ours, "pile", plan.due)
+        piled = _ask(ours, "cost", plan.costs)["result"]
+        piled["claim one of them"] = _ask(ours, "cost_of_pile", plan.costs)["result"]
         counts = server.ask("stats").values()
         sent = plan.waits + sum((plan.rounds + 1) * mails for mails in plan.mails.values())
         return Run(
@@ -127,9 +135,11 @@ def _measured(plan: Plan, folder: Path) -> Run:
             empty=empty,
             aged=aged,
             old_rows=plan.old_rows,
+            piled=piled,
+            due=plan.due,
             purged=purged["result"],
             purge_seconds=purged["seconds"],
-            verdicts=verdicts(drained, waits, empty, aged),
+            verdicts=verdicts(drained, waits, empty, aged, piled),
             postgresql=database.version,
             peers=[name.partition(">")[0].replace("==", " ") for name in PACKAGES[:2]],
             mails=sent,

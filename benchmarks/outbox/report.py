@@ -15,7 +15,7 @@ import django
 import django_authmail
 from benchmarks import verdicts
 from benchmarks.bars import Bar, svg
-from benchmarks.outbox.bounds import Costs, Drained
+from benchmarks.outbox.bounds import PILED, Costs, Drained
 from benchmarks.tables import table
 
 TITLES = {
@@ -38,6 +38,9 @@ class Run:
     empty: Costs
     aged: Costs
     old_rows: int
+    #: The same while so many mails of low priority are due.
+    piled: Costs
+    due: int
     #: Rows deleted from among them, by what they are, and the seconds that it took.
     purged: Mapping[str, int]
     purge_seconds: float
@@ -96,9 +99,23 @@ def as_text(run: Run) -> str:
                         name,
                         f"{statistics.median(run.empty[name]):.2f}",
                         f"{statistics.median(run.aged[name]):.2f}",
-                        f"{_ratio(run, name):.2f}x",
+                        f"{_ratio(run.aged[name], run.empty[name]):.2f}x",
                     )
                     for name in run.empty
+                ],
+            ),
+            "",
+            f"One urgent mail, ms p50, while {run.due:,} others are due, with those final messages",
+            table(
+                ("", "none due", f"{run.due:,} due", "ratio"),
+                [
+                    (
+                        name,
+                        f"{statistics.median(run.empty[like]):.2f}",
+                        f"{statistics.median(run.piled[name]):.2f}",
+                        f"{_ratio(run.piled[name], run.empty[like]):.2f}x",
+                    )
+                    for name, like in PILED.items()
                 ],
             ),
             "",
@@ -139,6 +156,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "cost_ms": {
             "0": {name: _rounded(values) for name, values in run.empty.items()},
             str(run.old_rows): {name: _rounded(values) for name, values in run.aged.items()},
+            f"{run.due} due": {name: _rounded(values) for name, values in run.piled.items()},
         },
         "purged": {"seconds": round(run.purge_seconds, 3), **run.purged},
         "bounds": verdicts.as_json(run.verdicts),
@@ -163,8 +181,8 @@ def as_svg(run: Run) -> str:
                 [
                     Bar(
                         label=name,
-                        value=_ratio(run, name),
-                        text=f"{_ratio(run, name):.2f}x",
+                        value=_ratio(run.aged[name], run.empty[name]),
+                        text=f"{_ratio(run.aged[name], run.empty[name]):.2f}x",
                         is_ours=True,
                     )
                     for name in run.empty
@@ -184,8 +202,8 @@ def _queued(name: str, one: Drained) -> str:
     return f"{statistics.median(one.queued_per_second):.0f}" if has_queue else "-"
 
 
-def _ratio(run: Run, name: str) -> float:
-    return statistics.median(run.aged[name]) / statistics.median(run.empty[name])
+def _ratio(some: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(some) / statistics.median(others)
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
