@@ -36,6 +36,8 @@ def limits(value: list[Any] | tuple[Any, ...]) -> str | None:
                 continue
         return "must hold pairs such as (5, timedelta(minutes=10))"
     windows = [window for _, window in value]
+    if any(window.microseconds for window in windows):
+        return "must have windows of whole seconds"
     return None if len(set(windows)) == len(windows) else "must name each window once"
 
 

@@ -22,6 +22,7 @@ from django_authmail.conf import conf
 from django_authmail.extras import installed, require
 from django_authmail.models import Priority
 from django_authmail.outbox import retention
+from django_authmail.schedule import SWEEP_EVERY
 from django_authmail.signals import message_queued, webhook_queued
 from django_authmail.webhooks import courier, deliveries
 
@@ -211,6 +212,8 @@ class _Publisher:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._down_until = 0.0
+        #: Tasks without a row that wait to be published: one does for all that was committed.
+        self._waiting: set[str] = set()
 
     def publish(
         self,
@@ -229,6 +232,10 @@ class _Publisher:
             _task(task).apply(_arguments(id), headers=dict(headers))
             return
         with self._lock:
+            if not id and task in self._waiting:
+                return
+            if not id:
+                self._waiting.add(task)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="authmail-publisher", daemon=True
@@ -248,6 +255,8 @@ class _Publisher:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            with self._lock:
+                self._waiting.discard(job.task)
             try:
                 if self._connection is None:
                     self._connection = _connection()
@@ -256,6 +265,8 @@ class _Publisher:
                     connection=self._connection,
                     headers=dict(job.headers),
                     retry=False,
+                    # A task for a row is that row's; any other does what the next sweep does too.
+                    expires=None if job.id else SWEEP_EVERY,
                 )
                 # Late is not down: the first task of a process waits for its imports.
                 self._down_until = 0.0

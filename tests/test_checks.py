@@ -25,7 +25,7 @@ from django_authmail import backends
 from django_authmail import checks as ours
 from django_authmail.checks.accounts import check_mailers
 from django_authmail.checks.found import saying
-from django_authmail.conf import conf
+from django_authmail.conf import Conf, conf
 from django_authmail.schedule import beat_schedule
 from django_authmail.smtp import EmailBackend, backend
 from example_project.certificates import make_certificate
@@ -229,6 +229,12 @@ def test_a_good_project_gets_no_message_when_deployed(sqlite_options: dict[str, 
             timedelta(0),
             "must be longer than zero",
             repr(timedelta(seconds=8)),
+        ),
+        (
+            "AUTHMAIL_RECIPIENT_LIMITS",
+            [(5, timedelta(seconds=1.5))],
+            "must have windows of whole seconds",
+            repr(Conf.recipient_limits.default),
         ),
         (
             "AUTHMAIL_WEBHOOK_ALLOW_HOSTS",

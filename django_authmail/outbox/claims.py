@@ -55,13 +55,13 @@ def claim_due(
     wanted = limit
 
     def find(now: datetime, using: str) -> list[Message]:
-        rows.read_in_order(using)
         found: list[Message] = []
-        for lane in lanes:
-            if len(found) < wanted:
-                # One query for each: the index has each lane in order, not all of them together.
-                first = _due(now, using).filter(priority=lane).order_by("due_at")
-                found += rows.locked(first, using, skip=True)[: wanted - len(found)]
+        with rows.in_order(using):
+            for lane in lanes:
+                if len(found) < wanted:
+                    # One query for each: the index has each lane in order, not all together.
+                    first = _due(now, using).filter(priority=lane).order_by("due_at")
+                    found += rows.locked(first, using, skip=True)[: wanted - len(found)]
         return found
 
     # Rows that were due and gave no claim (too late, or broken, and ended; or taken by others)

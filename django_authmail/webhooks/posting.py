@@ -174,7 +174,10 @@ def _tls_context() -> ssl.SSLContext:
 
 def _make_tls_context() -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=conf.webhook_ca_file or None)
+        context = ssl.create_default_context()
+        if conf.webhook_ca_file:
+            # Beside the system's: other receivers have certificates of those.
+            context.load_verify_locations(conf.webhook_ca_file)
     except OSError as error:
         raise ImproperlyConfigured(
             f"AUTHMAIL_WEBHOOK_CA_FILE cannot be loaded: {error.strerror or error}"

@@ -7,9 +7,11 @@ between a check and a connect.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from queue import Empty, SimpleQueue
@@ -24,6 +26,8 @@ from django_authmail.guards import host_name
 #: What servers commonly take; nothing here needs more.
 MAX_URL = 2000
 PORTS = frozenset({80, 443, 8443})
+#: Names that one process looks up at a time. Whoever asks may own a name server that never answers.
+LOOKUPS = 32
 #: While a caller waits. A resolver that is slower is asked again at the first attempt.
 CHECK_SECONDS = 2.0
 
@@ -60,8 +64,11 @@ _PRIVATE: tuple[Network, ...] = tuple(
         ),
     )
 )
-# Inside fc00::/7: the metadata of Amazon's machines.
-_NEVER = frozenset({ip_address("fd00:ec2::254")})
+# Outside of link-local, where machines of a cloud ask for their own metadata: Amazon's, Google's,
+# Alibaba's, and Azure's, which has an address of the internet.
+_NEVER = frozenset(
+    map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"))
+)
 
 
 _NOWHERE = _("leads to no address on the internet")
@@ -222,6 +229,10 @@ def _literal(host: str) -> Address | None:
 def _lookup(target: Target, seconds: float) -> list[Address]:
     """Return what a name resolves to. The resolver of the system knows no time limit: a thread."""
     answers: SimpleQueue[list[Address] | OSError | UnicodeError] = SimpleQueue()
+    end = time.monotonic() + seconds
+    free = _lookups
+    if not free.acquire(timeout=max(seconds, 0)):
+        raise Unresolvable(is_known=False)
 
     def ask() -> None:
         try:
@@ -231,16 +242,31 @@ def _lookup(target: Target, seconds: float) -> list[Address]:
             answers.put([ip_address(text) for text in texts])
         except (OSError, UnicodeError) as error:
             answers.put(error)
+        finally:
+            free.release()
 
     threading.Thread(target=ask, name="authmail-webhook-lookup", daemon=True).start()
     try:
-        answer = answers.get(timeout=max(seconds, 0))
+        answer = answers.get(timeout=max(end - time.monotonic(), 0))
     except Empty:
         raise Unresolvable(is_known=False) from None
     if isinstance(answer, OSError | UnicodeError) or not answer:
         passing = isinstance(answer, OSError) and answer.errno not in _NO_SUCH_NAME
         raise Unresolvable(is_known=not passing)
     return answer
+
+
+_lookups = threading.BoundedSemaphore(LOOKUPS)
+
+
+def _after_fork() -> None:
+    # The child has none of the threads that would give their places back.
+    global _lookups
+    _lookups = threading.BoundedSemaphore(LOOKUPS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _admit(addresses: list[Address], target: Target) -> None:
@@ -261,6 +287,7 @@ def _is_global(address: Address) -> bool:
     # each of them to multicast.
     return (
         address.is_global
+        and address not in _NEVER
         and not address.is_multicast
         and not address.is_reserved
         and not _is_in(address, _NOT_GLOBAL)

@@ -18,6 +18,8 @@ ADDRESSES = [
     *("[64:ff9b:1::1]", "[100::1]", "[2001::1]", "[2001:10::1]", "[2001:20::1]", "[2001:db8::1]"),
     *("[2002:7f00:1::]", "[2002:a9fe:a9fe::1]", "[3ffe::1]", "[3fff::1]", "[5f00::1]", "[fc00::1]"),
     *("[fd00:ec2::254]", "[fe80::1]", "[febf::1]", "[fec0::1]", "[feff::1]", "[ff02::1]"),
+    # Metadata of machines in clouds that is not link-local: Azure's is an address of the internet.
+    *("168.63.129.16", "[fd20:ce::254]"),
     *("[ff0e::1]", "[1::1]", "[100:0:0:1::1]", "[4000::1]", "[e000::1]", "[f000::1]"),
 ]
 # Ways to write an address, or a name, that programs read differently.

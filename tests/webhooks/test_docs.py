@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -127,8 +129,17 @@ def test_fastapi(tmp_path: Path) -> None:
 def test_node(tmp_path: Path) -> None:
     (tmp_path / "receiver.mjs").write_text(block("Node", "js"))
     command = [require_program("node", variable="NODE"), "receiver.mjs"]
-    with running(command, tmp_path, free_port()) as send:
+    port = free_port()
+    with running(command, tmp_path, port) as send:
         judge(send)
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            # Whoever hangs up in the middle does not end it.
+            caller.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+            linger = struct.pack("ii", 1, 0)
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        assert send(signed(NEW), BODY) == 204
+        assert send(signed(NEW), b" " * 1_000_001) in (413, None)
+        assert send(signed(NEW), BODY) == 204
 
 
 def test_go(tmp_path: Path) -> None:

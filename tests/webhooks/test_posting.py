@@ -22,7 +22,7 @@ from pytest_django.fixtures import Settings
 
 from django_authmail import __version__
 from django_authmail.exceptions import MissingExtra
-from django_authmail.webhooks import verify
+from django_authmail.webhooks import posting, verify
 from django_authmail.webhooks.posting import Posted, post
 from django_authmail.webhooks.signing import headers, new_secret
 from example_project.certificates import ServerCertificate, make_certificate
@@ -450,6 +450,15 @@ class TestTLS:
         posted = post(f"https://127.0.0.1:{receiver.port}/", BODY, {}, seconds=0.5)
         assert posted.reason in (("tls_error", "connection_lost") if ends else ("timeout",))
         assert posted.duration_seconds < 0.5 + SLACK
+
+    def test_an_authority_of_the_project_s_is_one_more(
+        self, settings: Settings, certificate: ServerCertificate
+    ) -> None:
+        """The rest of the world has certificates of the system's authorities."""
+        settings.AUTHMAIL_WEBHOOK_CA_FILE = ""
+        before = len(posting._tls_context().get_ca_certs())
+        settings.AUTHMAIL_WEBHOOK_CA_FILE = certificate.ca_file
+        assert len(posting._tls_context().get_ca_certs()) == before + 1
 
     def test_a_file_that_is_no_authority(self, settings: Settings, tmp_path: Path) -> None:
         settings.AUTHMAIL_WEBHOOK_CA_FILE = tmp_path / "missing.pem"

@@ -250,7 +250,11 @@ class TestOwnHosts:
         refusal(url)
 
     @pytest.mark.parametrize(
-        "address", ["169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0", "::ffff:127.0.0.1"]
+        "address",
+        [
+            *("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"),
+            *("fd20:ce::254", "fe80::1", "0.0.0.0", "::ffff:127.0.0.1"),
+        ],
     )
     def test_not_what_is_nobody_s_service(self, internet: Internet, address: str) -> None:
         internet.answers["receiver"] = [[address]]
@@ -296,6 +300,25 @@ class TestLookup:
             targets.resolve(target, seconds=0.05)
         assert not error.value.is_known
         assert post(target.url, b"{}", {}, seconds=0.05).reason == "dns_error"
+        over.set()
+
+    def test_a_silent_resolver_gets_so_many_threads_and_no_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        over, asked = threading.Event(), []
+
+        def hang(host: str, *args: object, **kwargs: object) -> list[object]:
+            asked.append(host)
+            over.wait()
+            return []
+
+        monkeypatch.setattr("socket.getaddrinfo", hang)
+        monkeypatch.setattr(targets, "_lookups", threading.BoundedSemaphore(2))
+        for number in range(5):
+            with pytest.raises(targets.Unresolvable) as error:
+                targets.resolve(targets.check_url(f"https://{number}.example.com/"), seconds=0.05)
+            assert not error.value.is_known
+        assert asked == ["0.example.com", "1.example.com"]
         over.set()
 
     def test_a_resolver_that_fails_now_refuses_nothing(
