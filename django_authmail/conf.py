@@ -70,6 +70,10 @@ class Setting(Generic[T]):
             values[self.name] = self._read(value) if self._read is not None else value
             return cast("T", values[self.name])
 
+    def is_given(self) -> bool:
+        """Tell whether the project sets it, be it to the default."""
+        return hasattr(settings, self.name)
+
     def problem(self) -> str | None:
         """Say what is wrong with the configured value; None when it is absent or fine."""
         if not hasattr(settings, self.name):

@@ -861,6 +861,20 @@ def test_w005_metrics_are_on_and_not_there(
     )
 
 
+def test_w009_webhooks_are_set_up_and_their_client_is_not_there(
+    settings: Settings, not_installed: Callable[[str], None]
+) -> None:
+    not_installed("httpcore2")
+    assert found() == {}
+    settings.AUTHMAIL_WEBHOOK_ALLOW_HOSTS = ["127.0.0.1"]
+    expect(
+        "W009",
+        "AUTHMAIL_WEBHOOK_ALLOW_HOSTS is set and httpcore2 is not installed: this process sends no "
+        "webhook, and the API refuses requests that want one.",
+        "Run: pip install 'django-authmail[webhooks]'. Or remove the setting.",
+    )
+
+
 # -- With --deploy -------------------------------------------------------------------------------
 
 

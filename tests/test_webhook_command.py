@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -178,6 +179,19 @@ def test_a_test_shows_that_it_waits(receiver: Receiver) -> None:
     with pytest.raises(CommandError):
         call_command("authmail_webhook", "test", row.pk.hex, stdout=io.StringIO(), stderr=Watched())
     assert shown.is_set()
+
+
+def test_says_what_to_install_where_the_client_is_missing(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoints.create(receiver.url, description="shop")
+    # None in sys.modules is Python's own mark of a module that cannot be imported.
+    monkeypatch.setitem(sys.modules, "httpcore2", None)
+    for arguments in (("create", receiver.url), ("test", "shop")):
+        text = refused(*arguments)
+        assert text.startswith("Nothing was done. Sending webhooks needs the package 'httpcore2'")
+        assert text.endswith("run: pip install 'django-authmail[webhooks]'")
+    assert receiver.connections == 0
 
 
 def test_a_disabled_endpoint_is_not_tested(receiver: Receiver) -> None:

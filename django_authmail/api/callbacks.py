@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.api.problems import Fault, Problem
@@ -12,6 +13,11 @@ from django_authmail.extras import installed
 from django_authmail.secret import Secret
 from django_authmail.webhooks import targets
 from django_authmail.webhooks.callbacks import Callback
+
+_WITHOUT_EXTRA = _(
+    "Whoever runs this service can install django-authmail[webhooks]. Until then, leave "
+    "`webhook_url` and `webhook_secret` out."
+)
 
 
 @sensitive_variables()
@@ -25,7 +31,8 @@ def callback_of(given: dict[str, Any]) -> Callback | None:
         return None
     if not installed("httpcore2"):
         problem = "is of no use: this service was installed without webhooks"
-        raise Problem("webhook_url_refused", faults=[Fault.at("webhook_url", problem)])
+        fault = Fault.at("webhook_url", problem)
+        raise Problem("webhook_url_refused", faults=[fault], hint=_WITHOUT_EXTRA)
     try:
         url = targets.check(given["webhook_url"]).url
     except WebhookUrlRefused as error:

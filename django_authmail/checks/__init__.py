@@ -10,6 +10,7 @@ Ids are public: never reused, each with one test. No check opens a connection or
     E006  a password without TLS                    W006  no beat entry for the sweep
     E007  a user without a password, or the reverse W007  the API's docs without their static files
     E008  a carrier that cannot carry queued mail   W008  MAILERS, which this Django does not read
+                                                    W009  webhooks without their HTTP client
                                                     W010  a quota of a mailer that does not exist
     E009  AUTHMAIL_CELERY without celery, or without what its broker needs
     E010  USE_TZ = False

@@ -19,6 +19,8 @@ from django_authmail.guards import envelope_address, safe_header
 MIN_KEY_LENGTH = 32
 
 
+_WEBHOOKS = f"{PREFIX}WEBHOOK_"
+
 # Django's default, which no mail server on the internet accepts.
 _DJANGO_FROM = "webmaster@localhost"
 
@@ -88,6 +90,16 @@ def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "AUTHMAIL_METRICS_ENABLED is True and prometheus-client is not installed: "
                 "/metrics answers 404.",
                 "Run: pip install 'django-authmail[metrics]'.",
+            )
+        )
+    given = [s.name for s in conf.all() if s.name.startswith(_WEBHOOKS) and s.is_given()]
+    if given and not installed("httpcore2"):
+        found.append(
+            new_warning(
+                "W009",
+                f"{given[0]} is set and httpcore2 is not installed: this process sends no webhook, "
+                "and the API refuses requests that want one.",
+                "Run: pip install 'django-authmail[webhooks]'. Or remove the setting.",
             )
         )
     if _serves_docs() and not apps.is_installed("drf_spectacular_sidecar"):

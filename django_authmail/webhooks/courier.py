@@ -20,7 +20,8 @@ from django.db import DatabaseError, close_old_connections, connections
 
 from django_authmail.busy import working
 from django_authmail.conf import conf
-from django_authmail.logs import describe
+from django_authmail.extras import installed
+from django_authmail.logs import describe, log_line
 from django_authmail.webhooks import deliveries, posting, settlement, signing
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
@@ -34,6 +35,10 @@ WIDTH = 8
 IDLE_PAUSE = 0.5
 #: Seconds until a database that does not answer is asked again.
 TROUBLE_PAUSE = 1.0
+#: Seconds until it is said again that something is due and the extra `webhooks` is missing.
+UNSENT_PAUSE = 60.0
+#: What is to be installed.
+EXTRA = "django-authmail[webhooks]"
 #: Seconds that a delivery that came back waits for the next one to be settled with it.
 GATHERING = 0.003
 #: Seconds after which the connection to the database may be replaced by a new one.
@@ -66,13 +71,19 @@ class Courier:
         self._renew_at = 0.0
         #: How many deliveries were left in which state.
         self.left: Counter[str] = Counter()
+        #: How many were due, and were left to others for want of the extra `webhooks`.
+        self.unsent = 0
 
     def run(self, stop: threading.Event, *, until_empty: bool = False, linger: float = 0.0) -> int:
         """Send until `stop` is set, or with `until_empty` until nothing is due; one round at least.
 
         With `linger`, what is due within so many seconds is waited for. Returns how many were
-        claimed; those in hand are finished before.
+        claimed; those in hand are finished before. Where the extra `webhooks` is not installed, it
+        returns at once, and leaves what is due to a process that has it.
         """
+        if not installed("httpcore2"):
+            self._leave()
+            return 0
         try:
             return self._loop(stop, until_empty, linger)
         finally:
@@ -112,6 +123,11 @@ class Courier:
                 self._on_trouble(error)
                 pause = TROUBLE_PAUSE
             stop.wait(pause)
+
+    def _leave(self) -> None:
+        self.unsent = deliveries.count_due()
+        if self.unsent:
+            log_line(logger, logging.ERROR, "webhook.not_sent", due=self.unsent, install=EXTRA)
 
     def _claim(self) -> int:
         free = self._width - self._under_way
@@ -153,8 +169,12 @@ class Courier:
         except DatabaseError as error:
             # Their leases end, and they are sent once more, with the same id.
             for end in ends:
-                logger.error(
-                    "webhook.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
+                log_line(
+                    logger,
+                    logging.ERROR,
+                    "webhook.not_recorded",
+                    **end.claim.names,
+                    error=type(error).__name__,
                 )
 
     @working()
@@ -168,7 +188,7 @@ def _sent(claim: Claim) -> End | None:
         return End(claim=claim, posted=_post(claim))
     except Exception as error:
         # Its lease ends, and it is tried again: nothing that a receiver does comes here.
-        logger.error("webhook.error id=%s error=%s", claim.id, describe(error))
+        log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
         return None
 
 
@@ -199,6 +219,8 @@ def run_beside(stop: threading.Event) -> None:
             try:
                 # Whoever sends the mails tells of a database that does not answer.
                 Courier(on_trouble=lambda error: None).run(stop)
+                # Here before it is stopped only where it can send nothing: it says so again.
+                stop.wait(UNSENT_PAUSE)
             except Exception as error:
                 logger.error("webhook.courier_error error=%s", describe(error))
                 stop.wait(TROUBLE_PAUSE)

@@ -64,6 +64,8 @@ class Claim:
 
     id: uuid.UUID
     lease: uuid.UUID
+    #: What it is about; None: a test.
+    message: uuid.UUID | None
     type: str
     host: str
     #: May have a token of the receiver's in it.
@@ -84,12 +86,27 @@ class Claim:
     @property
     def webhook_id(self) -> str:
         """What a receiver knows it by: the same at every attempt."""
-        return f"msg_{self.id.hex}"
+        return webhook_id(self.id)
+
+    @property
+    def names(self) -> dict[str, object]:
+        """What log lines call it, and the message that it is about."""
+        return names(self.id, self.message)
 
     @property
     def seconds_held(self) -> float:
         """How long ago it was claimed."""
         return time.monotonic() - self.claimed
+
+
+def webhook_id(id: uuid.UUID) -> str:
+    """Return what a receiver knows a delivery by."""
+    return f"msg_{id.hex}"
+
+
+def names(id: uuid.UUID, message: uuid.UUID | None) -> dict[str, object]:
+    """Return what log lines call a delivery, and the message that it is about."""
+    return {"id": str(id), "webhook_id": webhook_id(id), "message": message and str(message)}
 
 
 def claim_due(limit: int, *, patience: float = PATIENCE) -> list[Claim]:
@@ -115,6 +132,12 @@ def seconds_until_due() -> float | None:
     rows = WebhookDelivery.objects.using(using).filter(due_at__isnull=False)
     first = rows.order_by("due_at").values_list("due_at", flat=True).first()
     return None if first is None else max((first - db_now(using)).total_seconds(), 0.0)
+
+
+def count_due() -> int:
+    """Return how many deliveries are due."""
+    using = router.db_for_write(WebhookDelivery)
+    return WebhookDelivery.objects.using(using).filter(due_at__lte=db_now(using)).count()
 
 
 def _take(limit: int, using: str) -> list[Claim] | None:
@@ -209,6 +232,7 @@ def _claim(row: WebhookDelivery, now: datetime) -> Claim:
     return Claim(
         id=row.id,
         lease=row.lease,
+        message=row.message_id,
         type=row.type,
         host=row.host,
         url=url,
@@ -242,7 +266,7 @@ def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) ->
         logger,
         logging.ERROR,
         "webhook.failed",
-        id=str(row.pk),
+        **names(row.pk, row.message_id),
         type=row.type,
         host=row.host,
         reason=reason,

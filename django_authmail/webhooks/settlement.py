@@ -85,7 +85,7 @@ def _write(ends: Sequence[End], using: str) -> list[str]:
     for row in rows.only("pk", "lease", "attempt_count", "round_count"):
         end = claimed[row.pk]
         if row.lease != end.claim.lease:
-            log_line(logger, logging.WARNING, "webhook.lease_lost", id=str(row.pk))
+            log_line(logger, logging.WARNING, "webhook.lease_lost", **end.claim.names)
             continue
         values = _values(end, row.round_count + 1, now)
         deliveries.filter(pk=row.pk).update(
@@ -159,7 +159,7 @@ def _announce(end: End, state: str, using: str) -> None:
     word = "deferred" if state == State.PENDING else state
     level = {"delivered": logging.INFO, "deferred": logging.WARNING}.get(word, logging.ERROR)
     facts = {
-        "id": str(claim.id),
+        **claim.names,
         "type": claim.type,
         "host": claim.host,
         "endpoint": "" if claim.endpoint is None else str(claim.endpoint),

@@ -92,6 +92,7 @@ def test_without_the_extra_a_webhook_is_refused(
     body = api.post(body=wanted(receiver)).json()
     assert body["code"] == "webhook_url_refused"
     assert "installed without webhooks" in body["errors"][0]["detail"]
+    assert "can install django-authmail[webhooks]" in body["hint"]
 
 
 def test_a_repeat_of_a_request_tells_once(

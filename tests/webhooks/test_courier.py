@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError
 
 from django_authmail.clock import db_now
@@ -200,3 +203,33 @@ def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> 
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
     assert receiver.ids.keys() == ids
     assert set(receiver.ids.values()) == {5}
+
+
+def test_log_lines_name_the_mail_and_what_the_receiver_sees(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="django_authmail")
+    endpoints.create(receiver.url)
+    sent_mail()
+    deliver()
+    row = WebhookDelivery.objects.get()
+    [line] = [each for each in caplog.messages if each.startswith("webhook.delivered")]
+    assert f" webhook_id={receiver.received[0].id} message={row.message_id} " in line
+    assert "request_id=r-7" in line
+
+
+def test_without_its_client_what_is_due_is_left_to_others_and_counted(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoints.create(receiver.url)
+    sent_mail()
+    sent_mail()
+    out = io.StringIO()
+    with monkeypatch.context() as without:
+        # None in sys.modules is Python's own mark of a module that cannot be imported.
+        without.setitem(sys.modules, "httpcore2", None)
+        call_command("authmail_dispatch", "--once", stdout=out)
+    assert "2 webhooks: not sent, install django-authmail[webhooks]." in out.getvalue()
+    assert "webhook.not_sent due=2 install=django-authmail[webhooks]" in caplog.text
+    # Nobody has its lease: who can send takes it at once.
+    assert deliver() == 2

@@ -211,7 +211,8 @@ def test_a_success_is_recorded_with_its_attempt(
     assert row.sealed_payload is not None
     attempt = WebhookAttempt.objects.get()
     assert (attempt.number, attempt.status_code, attempt.duration_ms) == (1, 200, 12)
-    assert f"webhook.delivered id={row.pk} type=email.accepted host={HOSTS[0]}" in caplog.text
+    named = f"id={row.pk} webhook_id=msg_{row.pk.hex}"
+    assert f"webhook.delivered {named} type=email.accepted host={HOSTS[0]}" in caplog.text
 
 
 def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(

@@ -15,7 +15,7 @@ from django_authmail.drain import Drain
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import Priority, State
 from django_authmail.outbox import carriers
-from django_authmail.webhooks.courier import Courier, run_beside
+from django_authmail.webhooks.courier import EXTRA, Courier, run_beside
 
 #: As many as an account's pool keeps by default.
 CONNECTIONS = 4
@@ -54,6 +54,9 @@ class Command(BaseCommand):
             self.stdout.write(_what_became(total, drain.left))
             if told := _what_was_told(courier.left):
                 self.stdout.write(told)
+            if courier.unsent:
+                many = "1 webhook" if courier.unsent == 1 else f"{courier.unsent} webhooks"
+                self.stdout.write(f"{many}: not sent, install {EXTRA}.")
             if paused:
                 self.stdout.write(paused)
             return

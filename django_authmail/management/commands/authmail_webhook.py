@@ -18,7 +18,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.exceptions import EndpointDisabled, SealBroken, WebhookUrlRefused
+from django_authmail.exceptions import (
+    EndpointDisabled,
+    MissingExtra,
+    SealBroken,
+    WebhookUrlRefused,
+)
 from django_authmail.extras import require
 from django_authmail.management.replays import add_replay_arguments, chosen, left_out, one
 from django_authmail.management.tables import explained_when_missing
@@ -89,26 +94,32 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with explained_when_missing():
-            verb = options["verb"]
-            if verb == "create":
-                self._create(options)
-            elif verb == "list":
-                self._list(as_json=options["json"])
-            elif verb == "replay":
-                self._replay(options)
-            else:
-                row = _endpoint(options["endpoint"])
-                match verb:
-                    case "test":
-                        self._test(row)
-                    case "rotate":
-                        self._rotate(row, options["overlap_hours"], as_json=options["json"])
-                    case "enable":
-                        self._enable(row)
-                    case "disable":
-                        self._disable(row)
-                    case "delete":
-                        self._delete(row)
+            try:
+                self._do(options)
+            except MissingExtra as error:
+                raise CommandError(f"Nothing was done. {error}") from None
+
+    def _do(self, options: dict[str, Any]) -> None:
+        verb = options["verb"]
+        if verb == "create":
+            self._create(options)
+        elif verb == "list":
+            self._list(as_json=options["json"])
+        elif verb == "replay":
+            self._replay(options)
+        else:
+            row = _endpoint(options["endpoint"])
+            match verb:
+                case "test":
+                    self._test(row)
+                case "rotate":
+                    self._rotate(row, options["overlap_hours"], as_json=options["json"])
+                case "enable":
+                    self._enable(row)
+                case "disable":
+                    self._disable(row)
+                case "delete":
+                    self._delete(row)
 
     @sensitive_variables()
     def _create(self, options: dict[str, Any]) -> None:
