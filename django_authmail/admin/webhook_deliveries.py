@@ -120,7 +120,7 @@ class WebhookAttemptInline(shown.ReadOnly, _AttemptInline):
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
-    list_display = ("created", "badge", "type", "receiver", "count", "answer")
+    list_display = ("created", "outcome", "type", "receiver", "count")
     list_filter = ("state", TypeFilter, ReceiverFilter, "created_at")
     list_per_page = 50
     # Counting all that was ever sent would take longer than finding the one asked for.
@@ -261,19 +261,17 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     def count(self, row: WebhookDelivery) -> str:
         return str(row.attempt_count)
 
-    @admin.display(description=_("last answer"))
-    def answer(self, row: WebhookDelivery) -> SafeString | str:
-        # What to do about it is on the page of each: a list of sentences is not looked through.
-        if row.reason in ("", "ok"):
-            # Sent again: the answer is that of the time before.
-            is_old = row.state in (State.PENDING, State.SENDING)
-            return shown.EMPTY if is_old else str(row.status_code or shown.EMPTY)
-        return format_html("{} <code>{}</code>", row.status_code or "", row.reason)
+    @admin.display(description=_("state"), ordering="state")
+    def outcome(self, row: WebhookDelivery) -> SafeString:
+        # The last answer below it: as a column of its own it is out of sight beside the filters.
+        # What to do about it is on the page of each, as nobody looks through a list of sentences.
+        return format_html('{}<div class="help">{}</div>', delivery_badge(row), _answer(row))
 
     @admin.display(description=_("last answer"))
     def last(self, row: WebhookDelivery) -> SafeString:
         todo = hint(row.reason, row.status_code, of_request=row.endpoint_id is None)
-        return format_html('{}<div class="help">{}</div>', self.answer(row), todo)
+        answer = _answer(row) or shown.EMPTY
+        return format_html('{}<div class="help">{}</div>', answer, todo)
 
     @admin.display(description=_("event"))
     def event(self, row: WebhookDelivery) -> SafeString:
@@ -327,6 +325,15 @@ def delivery_receiver(row: WebhookDelivery) -> SafeString:
     name = str(row.endpoint)
     beside = "" if name == row.host else row.host
     return format_html('{} <span class="quiet">{}</span>', name, beside)
+
+
+def _answer(row: WebhookDelivery) -> SafeString | str:
+    """Return the last status and reason; empty where there is none."""
+    if row.reason in ("", "ok"):
+        # Sent again: the answer is that of the time before.
+        is_old = row.state in (State.PENDING, State.SENDING)
+        return "" if is_old else str(row.status_code or "")
+    return format_html("{} <code>{}</code>", row.status_code or "", row.reason)
 
 
 def _meaning(row: WebhookDelivery) -> str | Promise:

@@ -1,4 +1,5 @@
-"""A person makes an endpoint in the admin, sees its secret once, and tests it."""
+"""A person makes an endpoint in the admin, sees its secret once, tests it, and looks at what was
+sent."""
 
 from __future__ import annotations
 
@@ -11,8 +12,10 @@ from playwright.sync_api import Page, expect
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from django_authmail.models import WebhookEndpoint
-from django_authmail.webhooks import verify
+from django_authmail.clock import db_now
+from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.sealing import seal
+from django_authmail.webhooks import endpoints, verify
 from django_authmail.webhooks.courier import run_beside
 from tests.webhooks.receiver import Receiver, receiving
 
@@ -72,3 +75,24 @@ def test_makes_an_endpoint_and_tests_it(
     page.click("text=Send it again")
     expect(page.locator("tr.form-row.has_original")).to_have_count(2, timeout=15_000)
     assert list(receiver.ids.values()) == [2]
+
+
+def test_the_list_fits_beside_the_filters(
+    page: Page, live_server: LiveServer, receiver: Receiver
+) -> None:
+    User.objects.create_superuser("admin", password="a-password-for-tests")
+    row, _ = endpoints.create(receiver.url, description="billing")
+    now = db_now("default")
+    # The longest that there are.
+    WebhookDelivery.objects.create(
+        endpoint=row, type="email.partially_accepted", host="hooks.billing.example.com",
+        state="pending", sealed_payload=seal(b"{}"), created_at=now, due_at=now,
+        attempt_count=2, reason="connection_refused",
+    )  # fmt: skip
+    page.goto(f"{live_server.url}/admin/authmail/webhookdelivery/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", "a-password-for-tests")
+    page.click("input[type=submit]")
+    expect(page.locator("#result_list .field-outcome")).to_contain_text("connection_refused")
+    results = page.locator(".results")
+    assert results.evaluate("element => element.scrollWidth <= element.clientWidth")
