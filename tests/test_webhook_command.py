@@ -237,7 +237,7 @@ def test_switches_an_endpoint_off_and_on(receiver: Receiver) -> None:
     assert f"{row.pk}  disabled since 20" in run("list")[0]
     said, beside = run("enable", str(row.pk))
     assert said == f"Enabled: {receiver.url}"
-    assert f"replay --endpoint {str(row.pk)[:8]} --failed --since 7d" in beside
+    assert f"replay --endpoint {str(row.pk)[:8]} --failed --since 30d" in beside
     assert run("enable", str(row.pk))[0] == "It is enabled already; nothing was done."
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db.models import Q, QuerySet
 
+from django_authmail.conf import conf
 from django_authmail.management.moments import moment
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.webhooks import events
@@ -87,3 +88,16 @@ def left_out(rows: QuerySet[WebhookDelivery], now: datetime) -> list[str]:
         ),
     )
     return [f"Not sent again: {count} {why}." for count, why in counts if count]
+
+
+def kept_for() -> str:
+    """Return for how long a webhook can be sent again, with a space before; empty: for ever."""
+    kept = conf.retain_attempts
+    if not kept:
+        return ""
+    return f" for {kept.days} days" if kept.days > 1 else f" for {kept}"
+
+
+def webhooks(count: int) -> str:
+    """Return a number of webhooks in words."""
+    return "1 webhook" if count == 1 else f"{count} webhooks"

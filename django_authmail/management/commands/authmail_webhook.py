@@ -25,7 +25,14 @@ from django_authmail.exceptions import (
     WebhookUrlRefused,
 )
 from django_authmail.extras import require
-from django_authmail.management.replays import add_replay_arguments, chosen, left_out, one
+from django_authmail.management.replays import (
+    add_replay_arguments,
+    chosen,
+    kept_for,
+    left_out,
+    one,
+    webhooks,
+)
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
@@ -198,9 +205,10 @@ class Command(BaseCommand):
             return
         endpoints.enable(row.pk)
         self.stdout.write(f"Enabled: {row.url}")
+        days = conf.retain_attempts.days or 30
         self.stderr.write(
             "What it has missed can be sent again: manage.py authmail_webhook "
-            f"replay --endpoint {str(row.pk)[:8]} --failed --since 7d"
+            f"replay --endpoint {str(row.pk)[:8]} --failed --since {days}d"
         )
 
     def _disable(self, row: WebhookEndpoint) -> None:
@@ -210,9 +218,8 @@ class Command(BaseCommand):
             return
         self.stdout.write(f"Disabled: {row.url}")
         self.stderr.write(
-            f"{_webhooks(ended)} waited for it, and will not be sent. These, and what happens from "
-            f"now on, can be sent again for {conf.retain_attempts.days} days: `enable` it, and "
-            "then `replay --failed`."
+            f"{webhooks(ended)} waited for it, and will not be sent. These, and what happens from "
+            f"now on, can be sent again{kept_for()}: `enable` it, and then `replay --failed`."
         )
 
     def _delete(self, row: WebhookEndpoint) -> None:
@@ -289,10 +296,10 @@ class Command(BaseCommand):
         else:
             done, word = deliveries.replay(rows), "will be"
         if done.again or not done.sooner:
-            many = _webhooks(done.again)
+            many = webhooks(done.again)
             self.stdout.write(f"{many} {word} sent again, with the same webhook-id.")
         if done.sooner:
-            many = _webhooks(done.sooner)
+            many = webhooks(done.sooner)
             self.stdout.write(f"{many} {word} sent now, instead of at a later attempt.")
         for reason in reasons:
             self.stderr.write(reason)
@@ -303,10 +310,6 @@ class Command(BaseCommand):
 
     def _print_json(self, value: Any) -> None:
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _webhooks(count: int) -> str:
-    return "1 webhook" if count == 1 else f"{count} webhooks"
 
 
 def _using() -> str:
