@@ -69,11 +69,15 @@ def send_now(
             return _lost(claim)
         if settlement is None:
             raise RuntimeError("a message that had leave to go was not handed over")
+        result = settlement.result
+        if intake is not None and not (result.sent or result.unknown or way.claim.in_doubt):
+            # Nobody got it. Before that can be seen: a repeat of the request begins in that moment.
+            intake.give_back()
         has_time = end - time.monotonic() > MINIMUM_SECONDS
         try:
             row = queue.settle(
                 claim,
-                settlement.result,
+                result,
                 carrier=settlement.carrier,
                 final=True,
                 resend_now=has_time,
@@ -84,7 +88,7 @@ def send_now(
             # The caller is told what the mail server said all the same. `settle` goes on trying to
             # record it; if it cannot, the row ends as any whose worker died.
             logger.error("email.not_recorded id=%s error=%s", claim.id, type(error).__name__)
-            return queue.as_if_settled(row, settlement.result)
+            return queue.as_if_settled(row, result)
         if row.is_final:
             return row
         # In doubt, and to be resent: by the one that may have it, which is not asked again.

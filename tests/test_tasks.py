@@ -49,6 +49,7 @@ def test_a_task_carries_the_row_s_id_and_nothing_else(
 ) -> None:
     use_broker(*filesystem_broker)
     row = outbox.submit(auth_message())
+    tasks._publisher.close()  # on a busy machine nobody had waited for it
     [file] = filesystem_broker.folder.iterdir()
     payload = json.loads(file.read_text())
     [args, kwargs, _] = json.loads(base64.b64decode(payload["body"]))

@@ -147,9 +147,6 @@ class SendView(RateLimitedView):
             is_test=self.caller.is_test,
             intake=intake,
         )
-        if row.state == State.FAILED:
-            # Nobody got it: the caller may try again at once.
-            intake.give_back()
         answer = self._outcome(row, message)
         # The answer to one that some got has addresses, which are kept nowhere: it is made anew.
         if intake.entry is not None and row.is_final and row.state != State.PARTIALLY_ACCEPTED:

@@ -7,9 +7,12 @@ died.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from django.db import DatabaseError
 
 from django_authmail.models import Message
 from django_authmail.outbox import counters, limits, suppression
@@ -17,6 +20,8 @@ from django_authmail.outbox.counters import Use
 from django_authmail.outbox.idempotency import Entry
 from django_authmail.outbox.rows import Recordable
 from django_authmail.webhooks.callbacks import Callback
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +66,13 @@ class Intake:
             self.entry.point_to(row, using)
 
     def give_back(self) -> None:
-        """Count nothing against the recipients: the message surely was not sent."""
-        if self._use is not None:
+        """Count nothing against the recipients: the message surely was not sent.
+
+        A database that fails is logged, and it counts: the outcome is more urgent.
+        """
+        if self._use is None:
+            return
+        try:
             counters.give_back(self._use)
+        except DatabaseError as error:
+            logger.warning("recipient.use_not_given_back error=%s", type(error).__name__)

@@ -11,7 +11,8 @@ from pytest_django.fixtures import Settings
 from django_authmail.clock import db_now
 from django_authmail.conf import Conf
 from django_authmail.hashes import address_hash
-from django_authmail.models import Message, Suppression
+from django_authmail.models import Counter, Message, Suppression
+from django_authmail.signals import message_changed
 from tests.api.conftest import OTP, TO, Api, MakeKey, problem
 from tests.smtp_server import SmtpServer
 
@@ -110,3 +111,24 @@ def test_what_was_not_sent_counts_for_nothing(
         problem(api.post(), 502, "smtp_transient")
     smtp_server.refuse.clear()
     assert api.post().status_code == 200
+
+
+def test_a_repeat_that_begins_with_the_end_of_the_first_finds_nothing_used(
+    key: tuple[str, Api], smtp_server: SmtpServer, settings: Settings
+) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(1, timedelta(minutes=10))]
+    _, api = key
+    smtp_server.refuse[TO] = "451 4.3.0 busy"
+    used: list[int] = []
+
+    def look(sender: object, state: str, **extra: object) -> None:
+        if state == "failed":
+            counters = Counter.objects.filter(key__startswith="recipient:")
+            used.extend(counters.values_list("used", flat=True))
+
+    message_changed.connect(look)
+    try:
+        problem(api.post(), 502, "smtp_transient")
+    finally:
+        message_changed.disconnect(look)
+    assert used == [0]
