@@ -22,6 +22,7 @@ from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.extras import installed
 from django_authmail.logs import describe, log_line
+from django_authmail.transactions import PATIENCE
 from django_authmail.webhooks import deliveries, posting, settlement, signing
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
@@ -39,6 +40,8 @@ TROUBLE_PAUSE = 1.0
 UNSENT_PAUSE = 60.0
 #: What is to be installed.
 EXTRA = "django-authmail[webhooks]"
+#: Seconds that a database which fails is tried again for more, while others are under way.
+SHORT_PATIENCE = 1.0
 #: Seconds that a delivery that came back waits for the next one to be settled with it.
 GATHERING = 0.003
 #: Seconds after which the connection to the database may be replaced by a new one.
@@ -117,7 +120,9 @@ class Courier:
                     pause = min(max(wait, 0.05), IDLE_PAUSE)
             except DatabaseError as error:
                 if self._under_way:
-                    continue  # what is in hand is settled first, and then it is asked again
+                    # What is in hand comes first: its leases end, and the claim may never work.
+                    self._settle()
+                    continue
                 if self._on_trouble is None:
                     raise
                 self._on_trouble(error)
@@ -136,7 +141,9 @@ class Courier:
         if time.monotonic() > self._renew_at:
             close_old_connections()
             self._renew_at = time.monotonic() + RENEW_AFTER
-        claims = deliveries.claim_due(free)
+        # With something in hand there is no waiting for the database: it is to be settled.
+        patience = SHORT_PATIENCE if self._under_way else PATIENCE
+        claims = deliveries.claim_due(free, patience=patience)
         self._under_way += len(claims)
         while len(self._threads) < self._under_way:
             thread = threading.Thread(

@@ -5,10 +5,11 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, ProgrammingError
 
 from django_authmail.clock import db_now
 from django_authmail.models import WebhookAttempt, WebhookDelivery
@@ -176,10 +177,10 @@ def test_a_database_that_fails_is_asked_again(
     told: list[DatabaseError] = []
     claim_due, stop = deliveries.claim_due, threading.Event()
 
-    def fail_once(*args: int) -> list[deliveries.Claim]:
+    def fail_once(limit: int, **options: Any) -> list[deliveries.Claim]:
         if not told:
             raise DatabaseError("gone")
-        return claim_due(*args)
+        return claim_due(limit, **options)
 
     monkeypatch.setattr(deliveries, "claim_due", fail_once)
     receiver.before = stop.set
@@ -188,6 +189,34 @@ def test_a_database_that_fails_is_asked_again(
     assert [str(error) for error in told] == ["gone"]
     assert len(receiver.received) == 1
     assert time.monotonic() - began < 10
+
+
+def test_what_is_in_hand_is_settled_though_no_more_can_be_claimed(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    released, stop = threading.Event(), threading.Event()
+    receiver.before = released.wait
+    claim_due = deliveries.claim_due
+    patiences: list[float] = []
+
+    def fail_after_the_first(limit: int, **options: Any) -> list[deliveries.Claim]:
+        patiences.append(options["patience"])
+        if len(patiences) == 1:
+            return claim_due(limit, **options)
+        released.set()
+        if len(patiences) > 100:
+            stop.set()
+        raise ProgrammingError("no such column")
+
+    monkeypatch.setattr(deliveries, "claim_due", fail_after_the_first)
+    with pytest.raises(ProgrammingError):
+        Courier(2).run(stop)
+    assert WebhookDelivery.objects.get().state == "delivered"
+    # Whatever is in hand does not wait for the database as long as one that has nothing to do.
+    assert patiences[0] > 10
+    assert patiences[1] < 2
 
 
 def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> None:
