@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from django.db import DatabaseError, close_old_connections, connections
@@ -22,7 +22,7 @@ from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.extras import installed
 from django_authmail.logs import describe, log_line
-from django_authmail.transactions import PATIENCE
+from django_authmail.transactions import FAILED, PATIENCE
 from django_authmail.webhooks import deliveries, posting, settlement, signing
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
@@ -171,23 +171,31 @@ class Courier:
         left = deliveries.LEASE_MARGIN.total_seconds() - max(
             end.claim.seconds_held - end.posted.duration_seconds for end in ends
         )
+        patience = max(left - 2.0, 1.0)
         try:
-            self.left.update(settlement.settle_many(ends, patience=max(left - 2.0, 1.0)))
-        except DatabaseError as error:
-            # Their leases end, and they are sent once more, with the same id.
+            self.left.update(settlement.settle_many(ends, patience=patience))
+        except Exception as error:
+            if len(ends) == 1 or isinstance(error, FAILED):
+                _not_recorded(ends, error)
+                return
+            # It is one of them, or what it belongs to: the others are recorded without it.
             for end in ends:
-                log_line(
-                    logger,
-                    logging.ERROR,
-                    "webhook.not_recorded",
-                    **end.claim.names,
-                    error=type(error).__name__,
-                )
+                try:
+                    self.left.update(settlement.settle_many([end], patience=SHORT_PATIENCE))
+                except Exception as its_error:
+                    _not_recorded([end], its_error)
 
     @working()
     def _work(self) -> None:
         while (claim := self._claims.get()) is not None:
             self._back.put(_sent(claim))
+
+
+def _not_recorded(ends: Sequence[End], error: Exception) -> None:
+    # Their leases end, and they are sent once more, with the same id.
+    for end in ends:
+        error_name = type(error).__name__
+        log_line(logger, logging.ERROR, "webhook.not_recorded", **end.claim.names, error=error_name)
 
 
 def _sent(claim: Claim) -> End | None:

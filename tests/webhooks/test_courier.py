@@ -16,7 +16,7 @@ from django_authmail.models import WebhookAttempt, WebhookDelivery
 from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.secret import Secret
-from django_authmail.webhooks import deliveries, endpoints, verify, verify_s0
+from django_authmail.webhooks import courier, deliveries, endpoints, verify, verify_s0
 from django_authmail.webhooks.callbacks import Callback
 from django_authmail.webhooks.courier import Courier
 from tests.outbox.factories import auth_message
@@ -217,6 +217,25 @@ def test_what_is_in_hand_is_settled_though_no_more_can_be_claimed(
     # Whatever is in hand does not wait for the database as long as one that has nothing to do.
     assert patiences[0] > 10
     assert patiences[1] < 2
+
+
+def test_one_whose_outcome_cannot_be_recorded_keeps_no_other_s_from_being(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    broken, other = endpoints.send_test(row.pk), endpoints.send_test(row.pk)
+    WebhookAttempt.objects.create(
+        delivery=broken, number=1, started_at=db_now("default"), duration_ms=1, reason="ok"
+    )
+    # Both are settled together, however long one takes.
+    monkeypatch.setattr(courier, "GATHERING", 30.0)
+    assert deliver() == 2
+    broken.refresh_from_db()
+    other.refresh_from_db()
+    assert (broken.state, other.state) == ("sending", "delivered")
+    [line] = [each for each in caplog.messages if each.startswith("webhook.not_recorded")]
+    assert str(broken.pk) in line
+    assert "error=IntegrityError" in line
 
 
 def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> None:
