@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, close_old_connections, connections
 
 from django_authmail.busy import working
@@ -67,7 +68,7 @@ class Courier:
         self._width = width
         self._on_trouble = on_trouble
         self._claims: SimpleQueue[Claim | None] = SimpleQueue()
-        # None: it is not known what became of it, and its lease ends.
+        # None: there was no attempt, and its lease ends.
         self._back: SimpleQueue[End | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
@@ -200,11 +201,19 @@ def _not_recorded(ends: Sequence[End], error: Exception) -> None:
 
 def _sent(claim: Claim) -> End | None:
     try:
-        return End(claim=claim, posted=_post(claim))
-    except Exception as error:
-        # Its lease ends, and it is tried again: nothing that a receiver does comes here.
+        posted = _post(claim)
+    except ImproperlyConfigured as error:
+        # Here, and it may be mended: no attempt is counted. The lease ends, and it is tried again.
         log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
         return None
+    except Exception as error:
+        # Nothing that a receiver does is known to come here. Were it not recorded, it would come
+        # again at the end of each lease, for ever.
+        log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
+        posted = Posted(
+            status=None, reason="error", retry_after=None, duration_seconds=claim.seconds_held
+        )
+    return End(claim=claim, posted=posted)
 
 
 def _post(claim: Claim) -> Posted:

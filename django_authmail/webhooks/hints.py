@@ -45,6 +45,10 @@ _HINTS: dict[str, Promise] = {
         "Nothing was sent: the host leads to an address that webhooks must not go to. A host of "
         "your own network is allowed by AUTHMAIL_WEBHOOK_ALLOW_HOSTS."
     ),
+    "error": _(
+        "This program failed while it sent it. Its log has the error, as webhook.error with the id "
+        "of the delivery."
+    ),
     "endpoint_disabled": _("Nothing was sent: the endpoint was disabled, or deleted."),
     "seal_broken": _(
         "Nothing was sent: what is stored could not be opened. Was SECRET_KEY or "

@@ -70,7 +70,11 @@ class Network:
     def _connect(self, address: str, port: int, seconds: float) -> Stream:
         # Not socket.create_connection, which would resolve what it is given.
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # Outside of AF_INET even this fails, where the system has no IPv6.
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise self.http.ConnectError from error
         try:
             sock.settimeout(seconds)
             sock.connect((address, port))

@@ -40,7 +40,8 @@ class Posted:
 
     `reason` is `ok` (2xx) or why not: `http_status`, `redirect` (never followed), `timeout`,
     `connection_refused` (nobody takes a connection), `connection_lost`, `dns_error`, `tls_error`,
-    `target_refused` (nothing was sent: the URL leads to where it must not), `protocol_error`.
+    `target_refused` (nothing was sent: the URL leads to where it must not), `protocol_error`,
+    `error` (this program failed; its log says how).
     """
 
     #: None where there was no answer.

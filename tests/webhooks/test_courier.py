@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, ProgrammingError
+from pytest_django.fixtures import Settings
 
 from django_authmail.clock import db_now
 from django_authmail.models import WebhookAttempt, WebhookDelivery
 from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.secret import Secret
-from django_authmail.webhooks import courier, deliveries, endpoints, verify, verify_s0
+from django_authmail.webhooks import courier, deliveries, endpoints, posting, verify, verify_s0
 from django_authmail.webhooks.callbacks import Callback
 from django_authmail.webhooks.courier import Courier
 from tests.outbox.factories import auth_message
@@ -236,6 +237,33 @@ def test_one_whose_outcome_cannot_be_recorded_keeps_no_other_s_from_being(
     [line] = [each for each in caplog.messages if each.startswith("webhook.not_recorded")]
     assert str(broken.pk) in line
     assert "error=IntegrityError" in line
+
+
+def test_an_error_of_this_program_is_an_attempt_that_failed(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    delivery = endpoints.send_test(row.pk)
+
+    def fail(*args: object, **options: object) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(posting, "post", fail)
+    assert deliver() == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.reason, delivery.attempt_count) == ("pending", "error", 1)
+    assert WebhookAttempt.objects.get().reason == "error"
+    assert f"webhook.error id={delivery.pk} " in caplog.text
+    assert "error=LookupError" in caplog.text
+
+
+def test_what_is_configured_wrong_costs_no_attempt(receiver: Receiver, settings: Settings) -> None:
+    row, _ = endpoints.create(receiver.url)
+    delivery = endpoints.send_test(row.pk)
+    settings.AUTHMAIL_WEBHOOK_CA_FILE = "/nonexistent"
+    assert deliver() == 1
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.attempt_count) == ("sending", 0)
 
 
 def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> None:

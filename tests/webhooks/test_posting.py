@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
@@ -27,7 +28,7 @@ from django_authmail.webhooks.posting import Posted, post
 from django_authmail.webhooks.signing import headers, new_secret
 from example_project.certificates import ServerCertificate, make_certificate
 from tests.smtp_server import free_port
-from tests.webhooks.internet import OTHER_PUBLIC, PUBLIC, small_internet
+from tests.webhooks.internet import OTHER_PUBLIC, PUBLIC, PUBLIC_V6, small_internet
 from tests.webhooks.scripted import OK, Receiver, listening
 
 BODY = '{"type":"email.accepted","data":{"이름":"값"}}'.encode()
@@ -82,6 +83,28 @@ def test_each_attempt_has_a_connection_of_its_own(receiver: Receiver) -> None:
     assert send(receiver).is_success
     assert send(receiver).is_success
     assert receiver.connections == 2
+
+
+def test_a_system_without_ipv6_goes_on_to_the_next_address(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    internet = small_internet(monkeypatch)
+    internet.answers = {"hooks.example.com": [[PUBLIC_V6, PUBLIC]]}
+    internet.routes = {PUBLIC: receiver.port}
+    settings.AUTHMAIL_WEBHOOK_ALLOW_HTTP = True
+    begin = socket.socket.__init__
+
+    def without_ipv6(self: socket.socket, family: int = -1, *args: Any, **kwargs: Any) -> None:
+        if family == socket.AF_INET6:
+            # What a kernel does that was started with ipv6.disable=1.
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        begin(self, family, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "__init__", without_ipv6)
+    assert post("http://hooks.example.com/", BODY, {}, seconds=5).is_success
+    internet.answers = {"hooks.example.com": [[PUBLIC_V6]]}
+    posted = post("http://hooks.example.com/", BODY, {}, seconds=5)
+    assert (posted.status, posted.reason) == (None, "connection_refused")
 
 
 def test_a_receiver_at_an_address_of_ipv6() -> None:
