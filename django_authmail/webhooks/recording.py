@@ -12,10 +12,13 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
+from django_authmail import metrics
 from django_authmail.exceptions import SealBroken
+from django_authmail.logs import describe_apart, log_line
 from django_authmail.models import Attempt, Message, Recipient, WebhookDelivery, WebhookEndpoint
+from django_authmail.outcomes import Reason
 from django_authmail.sealing import seal
 from django_authmail.signals import webhook_queued
 from django_authmail.webhooks import callbacks, events
@@ -59,7 +62,10 @@ def record(changes: Collection[Change], now: datetime, using: str) -> None:
         if endpoints:
             deliveries += _to_endpoints(endpoints, change, type, now)
         if change.row.is_final and change.webhook is not None:
-            deliveries += _to_caller(change, change.webhook, type, now)
+            own = _to_caller(change, change.webhook, type, now)
+            deliveries.append(own)
+            if own.is_final:
+                transaction.on_commit(lambda: metrics.count_webhook("failed"), using=using)
     queue(deliveries, using)
 
 
@@ -103,12 +109,25 @@ def _to_endpoints(
     ]
     if not wanted:
         return
-    # The same for all of them; its seal names no row, for there is nothing secret in it.
-    payload = seal(events.envelope(type, row, change.recipients, now))
+    try:
+        # The same for all of them; its seal names no row, for there is nothing secret in it.
+        payload = seal(events.envelope(type, row, change.recipients, now))
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # The mail is out, and is to be settled all the same: else it would be sent again.
+        _not_recorded(row, error)
+        return
     for endpoint in wanted:
+        try:
+            host = host_of(endpoint.url)
+        except ValueError as error:
+            # Edited by hand, or by something else: the others are to be told.
+            _not_recorded(row, error, endpoint=str(endpoint.pk))
+            continue
         delivery = _delivery(row, type, now)
         delivery.endpoint = endpoint
-        delivery.host = host_of(endpoint.url)
+        delivery.host = host
         delivery.sealed_payload = payload
         if not endpoint.enabled:
             # For a replay, once it is enabled. Counted by no metric: nobody tried, and an alarm
@@ -119,23 +138,33 @@ def _to_endpoints(
         yield delivery
 
 
-def _to_caller(
-    change: Change, sealed: bytes, type: str, now: datetime
-) -> Iterator[WebhookDelivery]:
+def _to_caller(change: Change, sealed: bytes, type: str, now: datetime) -> WebhookDelivery:
     row = change.row
+    delivery = _delivery(row, type, now)
     try:
         callback, addresses = callbacks.unpack(row.id, sealed)
-    except SealBroken as error:
-        # The mail is out, and is to be settled all the same.
-        logger.error("webhook.seal_broken id=%s %s", row.id, error)
-        return
-    delivery = _delivery(row, type, now)
-    delivery.host = host_of(callback.url)
-    delivery.sealed_target = callbacks.pack(delivery.id, callback)
-    delivery.sealed_payload = seal(
-        events.callback_body(type, row, change.recipients, addresses, now)
-    )
-    yield delivery
+        delivery.host = host_of(callback.url)
+        delivery.sealed_target = callbacks.pack(delivery.id, callback)
+        delivery.sealed_payload = seal(
+            events.callback_body(type, row, change.recipients, addresses, now)
+        )
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # The mail is out, and is to be settled all the same: else it would be sent again. What
+        # cannot be opened goes with its end; that somebody was to be told does not.
+        _not_recorded(row, error)
+        delivery.sealed_target = delivery.sealed_payload = None
+        delivery.state = WebhookDelivery.State.FAILED
+        is_seal = isinstance(error, SealBroken)
+        delivery.reason = Reason.SEAL_BROKEN if is_seal else Reason.ROW_BROKEN
+        delivery.due_at, delivery.settled_at = None, now
+    return delivery
+
+
+def _not_recorded(row: Message, error: Exception, **about: str) -> None:
+    facts = {"id": str(row.pk), **about, **describe_apart(error)}
+    log_line(logger, logging.ERROR, "webhook.not_recorded", **facts)
 
 
 def _delivery(row: Message, type: str, now: datetime) -> WebhookDelivery:

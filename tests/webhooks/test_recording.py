@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
 
 from django_authmail.clock import db_now
 from django_authmail.message import OnUnknown
@@ -13,10 +14,11 @@ from django_authmail.outbox import erasure, queue
 from django_authmail.outbox.decisions import Decision
 from django_authmail.outbox.intake import Intake
 from django_authmail.outcomes import Refusal, Reply, SendResult
+from django_authmail.sealing import seal
 from django_authmail.secret import Secret
 from django_authmail.signals import webhook_queued
 from django_authmail.webhooks import deliveries, endpoints, events, settlement
-from django_authmail.webhooks.callbacks import Callback, unpack
+from django_authmail.webhooks.callbacks import Callback, pack, unpack
 from django_authmail.webhooks.posting import Posted
 from tests.outbox.factories import CODE, auth_message
 from tests.outbox.test_queue import (
@@ -291,18 +293,62 @@ def test_a_failed_one_says_why_and_that_nothing_was_sent() -> None:
     assert (body["sent_at"], body["refused"]) == (None, [HONG])
 
 
-def test_a_webhook_that_cannot_be_opened_keeps_no_mail_from_being_settled(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        pytest.param(b"broken", "seal_broken", id="no key opens it"),
+        pytest.param(seal(b'{"url": 1}'), "row_broken", id="something else sealed it"),
+    ],
+)
+def test_a_webhook_that_cannot_be_opened_fails_and_keeps_no_mail_from_being_settled(
+    stored: bytes, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     end = called_back()
-    Message.objects.filter(id=end.claim.id).update(webhook=b"broken")
+    Message.objects.filter(id=end.claim.id).update(webhook=stored)
     again_due(end.claim.id)
     claim = queue.claim(end.claim.id)
     assert claim is not None
+    before = failed_webhooks()
+    queue.settle(claim, accepted(claim), carrier="default")
+    row = row_of(claim)
+    assert (row.state, row.webhook) == ("accepted", None)
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.state, delivery.reason, delivery.type) == ("failed", reason, events.ACCEPTED)
+    assert delivery.message_id == row.id
+    assert "webhook.not_recorded" in caplog.text
+    assert failed_webhooks() == before + 1
+
+
+def failed_webhooks() -> float:
+    return (
+        REGISTRY.get_sample_value("authmail_webhook_deliveries_total", {"result": "failed"}) or 0.0
+    )
+
+
+def test_a_webhook_with_an_address_too_few_keeps_no_mail_from_being_settled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    end = called_back()
+    Message.objects.filter(id=end.claim.id).update(webhook=pack(end.claim.id, CALLBACK))
+    again_due(end.claim.id)
+    claim = queue.claim(end.claim.id)
+    assert claim is not None
+    queue.settle(claim, failed(claim, NEVER), carrier="default")
+    assert row_of(claim).state == "failed"
+    assert WebhookDelivery.objects.get().reason == "row_broken"
+
+
+def test_an_endpoint_whose_url_is_broken_keeps_no_mail_and_no_other_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, other = endpoint(url="https://[broken/"), endpoint()
+    claim = submitted()
     queue.settle(claim, accepted(claim), carrier="default")
     assert row_of(claim).state == "accepted"
-    assert types() == []
-    assert "webhook.seal_broken" in caplog.text
+    assert WebhookDelivery.objects.get().endpoint_id == other.id
+    assert (
+        f"webhook.not_recorded id={claim.id} endpoint={broken.id} error=ValueError" in caplog.text
+    )
 
 
 def again_due(id: Any) -> None:
