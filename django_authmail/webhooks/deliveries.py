@@ -19,6 +19,7 @@ others free, and one that was down is not run over.
 from __future__ import annotations
 
 import logging
+import random
 import time
 import uuid
 from collections.abc import Collection
@@ -34,12 +35,13 @@ from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.exceptions import SealBroken
 from django_authmail.logs import log_line
-from django_authmail.models import WebhookDelivery
+from django_authmail.models import WebhookAttempt, WebhookDelivery
 from django_authmail.outcomes import Reason
 from django_authmail.sealing import unseal
 from django_authmail.secret import Secret
 from django_authmail.transactions import PATIENCE, retried
 from django_authmail.webhooks import callbacks, endpoints, recording
+from django_authmail.webhooks.backoff import next_delay
 
 logger = logging.getLogger(__name__)
 
@@ -259,19 +261,39 @@ def _target(row: WebhookDelivery, now: datetime) -> tuple[Secret, tuple[Secret, 
 
 
 def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) -> None:
+    """Write down that a delivery was not sent, and is not going to be, or not now."""
     values = ended(State.FAILED, now, is_callback=row.endpoint_id is None)
+    if reason == Reason.SEAL_BROKEN:
+        # As an attempt that failed: another process, or this one once it is started anew, may have
+        # the key, and to end it would erase what only that key opens.
+        delay = next_delay(
+            conf.webhook_backoff_seconds,
+            attempt=row.round_count + 1,
+            retry_after=None,
+            jitter=random.random(),  # noqa: S311 - spreads load, protects nothing
+        )
+        if delay is not None:
+            values = {"state": State.PENDING, "lease": None, "place": None, "due_at": now + delay}
+        number = row.attempt_count + 1
+        values |= {"attempt_count": number, "round_count": row.round_count + 1, "status_code": None}
+        WebhookAttempt.objects.using(using).create(
+            delivery=row, number=number, started_at=now, duration_ms=0, reason=reason
+        )
     WebhookDelivery.objects.using(using).filter(pk=row.pk).update(reason=reason, **values)
-    transaction.on_commit(lambda: metrics.count_webhook("failed"), using=using)
-    log_line(
-        logger,
-        logging.ERROR,
-        "webhook.failed",
+    word = "deferred" if values["state"] == State.PENDING else "failed"
+    facts = {
         **names(row.pk, row.message_id),
-        type=row.type,
-        host=row.host,
-        reason=reason,
-        request_id=row.request_id,
-    )
+        "type": row.type,
+        "host": row.host,
+        "reason": reason,
+        "request_id": row.request_id,
+    }
+
+    def after_commit() -> None:
+        log_line(logger, logging.ERROR, f"webhook.{word}", **facts)
+        metrics.count_webhook(word)
+
+    transaction.on_commit(after_commit, using=using)
 
 
 def ended(state: str, now: datetime, *, is_callback: bool) -> dict[str, object]:

@@ -163,7 +163,7 @@ def _to_caller(change: Change, sealed: bytes, type: str, now: datetime) -> Webho
 
 
 def _not_recorded(row: Message, error: Exception, **about: str) -> None:
-    facts = {"id": str(row.pk), **about, **describe_apart(error)}
+    facts = {"message": str(row.pk), **about, **describe_apart(error)}
     log_line(logger, logging.ERROR, "webhook.not_recorded", **facts)
 
 

@@ -14,19 +14,22 @@ from django.db import router, transaction
 from django_authmail import metrics
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.logs import log_line
+from django_authmail.logs import describe_apart, log_line
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from django_authmail.transactions import PATIENCE, retried
+from django_authmail.outcomes import Reason
+from django_authmail.transactions import FAILED, PATIENCE, retried
 from django_authmail.webhooks import endpoints
+from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim, State, ended
 from django_authmail.webhooks.posting import Posted
 
 logger = logging.getLogger(__name__)
 
-#: How long a receiver may ask to be left alone.
-MOST_RETRY_AFTER = timedelta(hours=12)
 #: An endpoint that has taken nothing for so long is disabled.
 FAILING_FOR = timedelta(days=5)
+#: And of these failures one must be so old, beside the first: where there was nothing to send, the
+#: next failure would be the second of all.
+FAILING_STILL = timedelta(days=1)
 #: RFC 9110 15.5.11: it is not there any more, and is not coming back.
 GONE = 410
 
@@ -46,31 +49,25 @@ class End:
 def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> list[str]:
     """Record how attempts ended, in one transaction, and return the state of each delivery.
 
-    Those whose lease another courier has taken over are left out: that one sends it again.
+    Those whose lease another courier has taken over are left out: that one sends it again. One that
+    cannot be written is logged and left out: it is sent again when its lease ends.
 
     Raises:
-        DatabaseError: the database did not recover in time.
+        OperationalError, InterfaceError, InternalError: the database did not recover in time.
     """
     using = router.db_for_write(WebhookDelivery)
-    return retried(lambda: _write(ends, using), using=using, patience=patience)
-
-
-def next_delay(
-    backoff: Sequence[float], *, attempt: int, retry_after: float | None, jitter: float
-) -> timedelta | None:
-    """Return how long to wait after the `attempt`-th of a round (from 1) failed; None: no more.
-
-    `retry_after`, in seconds, is the receiver's own wish. `jitter` (0 to 1) spreads what failed
-    together over a fifth of the delay.
-    """
-    if attempt > len(backoff):
-        return None
-    delay = timedelta(seconds=backoff[attempt - 1])
-    if retry_after is not None:
-        # Compared as numbers: a receiver may ask for more than a timedelta can hold.
-        wish = min(retry_after, MOST_RETRY_AFTER.total_seconds())
-        delay = max(delay, timedelta(seconds=wish))
-    return delay * (1 + jitter / 5)
+    try:
+        return retried(lambda: _write(ends, using), using=using, patience=patience)
+    except FAILED:
+        raise
+    except Exception as error:
+        # Something about one of them: it must not take the outcome of the others along.
+        if len(ends) > 1:
+            return [state for end in ends for state in settle_many([end], patience=patience)]
+        for end in ends:
+            facts = describe_apart(error)
+            log_line(logger, logging.ERROR, "webhook.not_recorded", **end.claim.names, **facts)
+        return []
 
 
 def _write(ends: Sequence[End], using: str) -> list[str]:
@@ -144,9 +141,21 @@ def _judge(ends: Sequence[End], now: datetime, using: str) -> None:
             # Nearly always there is nothing to write.
             rows.filter(pk=id, failing_since__isnull=False).update(failing_since=None)
         elif not rows.filter(pk=id, failing_since__isnull=True).update(failing_since=now) and (
-            rows.filter(pk=id, failing_since__lte=now - FAILING_FOR).exists()
+            _has_failed_for_long(id, now, using)
         ):
             _disable(id, endpoints.FAILING, using)
+
+
+def _has_failed_for_long(id: uuid.UUID, now: datetime, using: str) -> bool:
+    rows = WebhookEndpoint.objects.using(using).filter(pk=id, failing_since__lte=now - FAILING_FOR)
+    since = rows.values_list("failing_since", flat=True).first()
+    if since is None:
+        return False
+    attempts = WebhookAttempt.objects.using(using).filter(
+        delivery__endpoint=id, started_at__gt=since, started_at__lte=now - FAILING_STILL
+    )
+    # One that was never sent says nothing about its receiver.
+    return attempts.exclude(reason=Reason.SEAL_BROKEN).exists()
 
 
 def _disable(id: uuid.UUID, reason: str, using: str) -> None:

@@ -14,6 +14,7 @@ from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.sealing import seal
 from django_authmail.webhooks import deliveries, endpoints, settlement
+from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
 from django_authmail.webhooks.settlement import End
@@ -172,12 +173,43 @@ def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
     assert [claim.id for claim in claimed()] == [row.pk]
 
 
-def test_what_no_key_opens_fails(endpoint: WebhookEndpoint) -> None:
+def test_what_no_key_opens_is_a_failed_attempt_and_goes_out_once_a_key_does(
+    endpoint: WebhookEndpoint, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_SEALING_KEYS = ["o" * 32]
+    row = queue.submit(auth_message(), intake=Intake(callback=CALLBACK))
+    mail = queue.claim(row.id)
+    assert mail is not None
+    queue.settle(mail, accepted(mail), carrier="default")
+    WebhookDelivery.objects.filter(endpoint__isnull=False).delete()
+    [other] = waiting(endpoint, sealed_payload=b"in clear")
+    # A process that was started with other keys.
+    settings.AUTHMAIL_SEALING_KEYS = ["n" * 32]
+    assert claimed(5) == []
+    states = WebhookDelivery.objects.values_list("state", "reason", "attempt_count", "round_count")
+    assert set(states) == {("pending", "seal_broken", 1, 1)}
+    assert set(WebhookAttempt.objects.values_list("number", "reason")) == {(1, "seal_broken")}
+    assert caplog.text.count("webhook.deferred") == 2
+    assert not WebhookEndpoint.objects.filter(failing_since__isnull=False).exists()
+    other.delete()
+    settings.AUTHMAIL_SEALING_KEYS = ["o" * 32]
+    make_due()
+    [claim] = claimed()
+    assert (claim.url, claim.attempt) == (CALLBACK.url, 2)
+
+
+def test_what_no_key_ever_opens_fails_after_the_last_attempt_and_stops_no_other(
+    endpoint: WebhookEndpoint, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (60,)
     [row] = waiting(endpoint, sealed_payload=b"broken")
     [other] = waiting(endpoint)
     assert [claim.id for claim in claimed(5)] == [other.pk]
+    make_due()
+    claimed(5)
     row.refresh_from_db()
-    assert (row.state, row.reason) == ("failed", "seal_broken")
+    assert (row.state, row.reason, row.attempt_count) == ("failed", "seal_broken", 2)
+    assert f"webhook.failed id={row.pk}" in caplog.text
 
 
 def test_a_broken_row_fails_and_stops_no_other(endpoint: WebhookEndpoint) -> None:
@@ -237,6 +269,23 @@ def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(
     assert row.sealed_payload is not None
 
 
+def test_an_end_that_cannot_be_written_keeps_no_other_from_being(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(endpoint, 2)
+    first, second = claimed(2)
+    # Its number is taken: somebody wrote to the table.
+    now = db_now("default")
+    WebhookAttempt.objects.create(
+        delivery_id=first.id, number=1, started_at=now, duration_ms=1, reason="ok"
+    )
+    ends = [End(claim=claim, posted=posted()) for claim in (first, second)]
+    assert settlement.settle_many(ends) == ["delivered"]
+    states = dict(WebhookDelivery.objects.values_list("pk", "state"))
+    assert states == {first.id: "sending", second.id: "delivered"}
+    assert f"webhook.not_recorded id={first.id} webhook_id=" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("attempt", "retry_after", "jitter", "seconds"),
     [
@@ -253,7 +302,7 @@ def test_a_failure_is_tried_again_by_the_schedule_and_then_given_up(
 def test_when_it_is_tried_again(
     attempt: int, retry_after: float | None, jitter: float, seconds: float | None
 ) -> None:
-    delay = settlement.next_delay((5, 300), attempt=attempt, retry_after=retry_after, jitter=jitter)
+    delay = next_delay((5, 300), attempt=attempt, retry_after=retry_after, jitter=jitter)
     assert (None if delay is None else delay.total_seconds()) == seconds
 
 
@@ -281,11 +330,31 @@ def test_an_endpoint_that_fails_for_days_is_disabled_and_one_that_recovers_is_no
     make_due()
     settle(claimed()[0], posted())
     assert WebhookEndpoint.objects.filter(failing_since__isnull=True).exists()
-    WebhookEndpoint.objects.update(failing_since=db_now("default") - timedelta(days=5))
+    now = db_now("default")
+    WebhookEndpoint.objects.update(failing_since=now - timedelta(days=5))
+    WebhookAttempt.objects.filter(status_code=503).update(started_at=now - timedelta(days=2))
     settle(claimed()[0], BUSY)
     endpoint.refresh_from_db()
     assert (endpoint.enabled, endpoint.disabled_reason) == (False, "failing")
     assert "reason=failing" in caplog.text
+
+
+def test_an_endpoint_that_was_sent_nothing_for_days_is_not_disabled_by_its_next_failure(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (60, 60)
+    waiting(endpoint)
+    settle(claimed()[0], BUSY)
+    before = db_now("default") - timedelta(days=6)
+    WebhookEndpoint.objects.update(failing_since=before)
+    WebhookAttempt.objects.update(started_at=before)
+    WebhookDelivery.objects.all().update(due_at=None, state="failed")
+    # Nor by those that follow at once.
+    waiting(endpoint)
+    for _ in range(3):
+        make_due()
+        settle(claimed()[0], BUSY)
+        assert WebhookEndpoint.objects.get().enabled
 
 
 def test_a_request_s_own_leaves_nothing_behind() -> None:

@@ -347,7 +347,8 @@ def test_an_endpoint_whose_url_is_broken_keeps_no_mail_and_no_other_from_being_t
     assert row_of(claim).state == "accepted"
     assert WebhookDelivery.objects.get().endpoint_id == other.id
     assert (
-        f"webhook.not_recorded id={claim.id} endpoint={broken.id} error=ValueError" in caplog.text
+        f"webhook.not_recorded message={claim.id} endpoint={broken.id} error=ValueError"
+        in caplog.text
     )
 
 
