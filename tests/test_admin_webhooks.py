@@ -423,7 +423,7 @@ def test_says_why_one_cannot_be_sent_again(admin_client: Client, receiver: Recei
 
 
 def test_several_are_sent_again_and_the_others_are_counted(
-    admin_client: Client, receiver: Receiver
+    admin_client: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, _ = endpoints.create(receiver.url)
     sent_mail(of_a_request(receiver))
@@ -437,6 +437,11 @@ def test_several_are_sent_again_and_the_others_are_counted(
     assert "0 webhooks will be sent again." in again
     assert "Not sent again: 1 on the way already." in again
     assert deliver() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("django_authmail.admin.webhook_deliveries.MOST_AT_ONCE", 1)
+        refused = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "Nothing was sent again: choose 1 at most." in refused
+    assert deliver() == 0
     endpoints.disable(row.pk)
     again = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
     assert "Not sent again: 1 to an endpoint that is disabled. Enable it first." in again

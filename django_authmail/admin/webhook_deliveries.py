@@ -42,6 +42,8 @@ _SOON = timedelta(seconds=10)
 _LONG = timedelta(seconds=10)
 _LOOK_SECONDS = 2
 _OF_A_REQUEST = "request"
+#: Webhooks that one action sends again.
+MOST_AT_ONCE = 1000
 
 
 class ReceiverFilter(admin.SimpleListFilter):
@@ -192,6 +194,14 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
 
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        if queryset.count() > MOST_AT_ONCE:
+            # Each is read with what was posted, and noted in the history.
+            refusal = gettext(
+                "Nothing was sent again: choose %(most)d at most. For more there is the command "
+                "authmail_webhook replay."
+            )
+            messages.error(request, refusal % {"most": MOST_AT_ONCE})
+            return
         now = timezone.now()
         rows: list[WebhookDelivery] = []
         left: Counter[deliveries.Obstacle] = Counter()
