@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import Q, QuerySet
 
 from django_authmail import metrics
@@ -55,6 +55,8 @@ PLACES = 2
 _LOOKED_AT = 10
 #: Times that another courier may be faster, or that what was due may end without being sent.
 _TRIES = 50
+#: Seconds, least and most, until one that was slower looks again.
+_COLLIDED = (0.001, 0.01)
 #: Times that it is looked behind the rows of busy hosts.
 _ROUNDS = 5
 _BATCH = 500
@@ -119,12 +121,14 @@ def claim_due(limit: int, *, patience: float = PATIENCE) -> list[Claim]:
     using = router.db_for_write(WebhookDelivery)
     for _ in range(_TRIES):
         try:
-            claims = retried(lambda: _take(limit, using), using=using, patience=patience)
+            claims = _Taking(limit, using).run(patience)
         except IntegrityError:
             # Another courier took a place that was free when it was looked at.
-            continue
+            claims = None
         if claims is not None:
             return claims
+        # Those that collided must not come back together.
+        time.sleep(random.uniform(*_COLLIDED))  # noqa: S311 - spreads load, protects nothing
     return []
 
 
@@ -142,27 +146,59 @@ def count_due() -> int:
     return WebhookDelivery.objects.using(using).filter(due_at__lte=db_now(using)).count()
 
 
-def _take(limit: int, using: str) -> list[Claim] | None:
-    """Return claims on what is due and has a place; None where they gave none, and others may."""
-    now, lease = db_now(using), uuid.uuid4()
-    due = WebhookDelivery.objects.using(using).filter(due_at__lte=now)
-    chosen = _choose(due, limit, using)
-    if not chosen:
-        return []
-    end = now + conf.webhook_timeout + LEASE_MARGIN
-    for place, ids in chosen.items():
-        # Compare and swap: nothing was locked, so that couriers do not wait for each other.
-        due.filter(pk__in=ids).update(state=State.SENDING, lease=lease, place=place, due_at=end)
-    ours = [id for ids in chosen.values() for id in ids]
-    rows = WebhookDelivery.objects.using(using).filter(pk__in=ours, lease=lease)
-    claims = []
-    for row in rows.select_related("endpoint").order_by("created_at"):
-        try:
-            claims.append(_claim(row, now))
-        except _Unsendable as error:
-            _end_unsent(row, error.reason, now, using)
-    # None too where all that was due ended unsent: there may be more.
-    return claims or None
+class _Taking:
+    """Takes rows once, even if the answer to its COMMIT is lost and it has to run again."""
+
+    def __init__(self, limit: int, using: str) -> None:
+        self._limit = limit
+        self._using = using
+        self._lease = uuid.uuid4()
+        self._tried: list[uuid.UUID] = []
+
+    def run(self, patience: float) -> list[Claim] | None:
+        """Return claims on what is due and has a place; None: they gave none, and others may."""
+        return retried(self._take, using=self._using, patience=patience)
+
+    def _take(self) -> list[Claim] | None:
+        now = db_now(self._using)
+        end = now + conf.webhook_timeout + LEASE_MARGIN
+        # Where the COMMIT before was done after all, they are this courier's already.
+        if not (self._tried and self._ours().update(due_at=end)):
+            due = WebhookDelivery.objects.using(self._using).filter(due_at__lte=now)
+            wanted = _choose(due, self._limit, self._using)
+            if not wanted:
+                return []
+            chosen = _locked(wanted, self._using)
+            self._tried = [id for ids in chosen.values() for id in ids]
+            # In one order of places: two couriers wait for each other where they want the same
+            # one, which only one of them gets, and two orders would be a deadlock.
+            for place, ids in sorted(chosen.items()):
+                # Compare and swap, where nothing was locked.
+                due.filter(pk__in=sorted(ids)).update(
+                    state=State.SENDING, lease=self._lease, place=place, due_at=end
+                )
+        claims = []
+        for row in self._ours().select_related("endpoint").order_by("created_at"):
+            try:
+                claims.append(_claim(row, now))
+            except _Unsendable as error:
+                _end_unsent(row, error.reason, now, self._using)
+        # None too where all that was due ended unsent: there may be more.
+        return claims or None
+
+    def _ours(self) -> QuerySet[WebhookDelivery]:
+        rows = WebhookDelivery.objects.using(self._using)
+        return rows.filter(pk__in=self._tried, lease=self._lease)
+
+
+def _locked(chosen: dict[int, list[uuid.UUID]], using: str) -> dict[int, list[uuid.UUID]]:
+    """Lock what was chosen, where the database can, and leave out what others have locked."""
+    if not connections[using].features.has_select_for_update_skip_locked:
+        return chosen
+    wanted = [id for ids in chosen.values() for id in ids]
+    rows = WebhookDelivery.objects.using(using).filter(pk__in=wanted).order_by("pk")
+    locked = set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    return {place: [id for id in ids if id in locked] for place, ids in chosen.items()}
 
 
 def _choose(due: QuerySet[WebhookDelivery], limit: int, using: str) -> dict[int, list[uuid.UUID]]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
 from django_authmail.clock import db_now
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -154,6 +154,43 @@ def test_couriers_at_the_same_time_share_what_is_due_and_keep_to_the_places(
     assert len({claim.id for claim in found}) == len(found) == 8
     by_host = [claim.host for claim in found]
     assert max(map(by_host.count, by_host)) == 2
+
+
+def test_a_claim_whose_commit_was_done_though_its_answer_was_lost_is_had(
+    endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(endpoint, 3)
+    real = connection.commit
+    lost: list[str] = []
+
+    def commit() -> None:
+        real()
+        if not lost:
+            lost.append("answer")
+            raise OperationalError("the connection broke at COMMIT")
+
+    monkeypatch.setattr(connections["default"], "commit", commit)
+    # Nobody else can have them until their leases end.
+    assert len(claimed(5)) == 2
+    assert lost
+    assert WebhookDelivery.objects.filter(state="sending").count() == 2
+
+
+def test_a_courier_does_not_wait_for_what_another_is_claiming(endpoint: WebhookEndpoint) -> None:
+    if not connection.features.has_select_for_update_skip_locked:
+        pytest.skip("the database cannot pass over locked rows")
+    [locked] = waiting(endpoint, due_at=db_now("default") - timedelta(hours=1))
+    [other] = waiting(endpoint, host=HOSTS[1])
+
+    def work() -> list[Claim]:
+        try:
+            return claimed(5)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        WebhookDelivery.objects.select_for_update().get(pk=locked.pk)
+        assert [claim.id for claim in pool.submit(work).result(10)] == [other.pk]
 
 
 def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
