@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import router
+from django.db import connections, router
 from django.db.models import QuerySet
 
 from django_authmail.clock import db_now
@@ -105,8 +105,12 @@ def _old_attempts(before: datetime, using: str) -> QuerySet[Attempt]:
 def _delete(rows: QuerySet[Any], batch: int, using: str) -> int:
     def delete() -> int:
         keys = list(rows.values_list("pk", flat=True)[:batch])
+        # Looked at again once they are locked: what somebody has sent again meanwhile is kept.
+        locked = rows.filter(pk__in=keys).select_for_update(of=of).order_by("pk")
+        keys = list(locked.values_list("pk", flat=True)) if keys else []
         if keys:
             rows.model._default_manager.using(using).filter(pk__in=keys).delete()
         return len(keys)
 
+    of = ("self",) if connections[using].features.has_select_for_update_of else ()
     return retried(delete, using=using)

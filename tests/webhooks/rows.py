@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from django.db import ProgrammingError, connection
 
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.sealing import seal, unseal
@@ -33,3 +37,23 @@ def only() -> dict[str, Any]:
 def types() -> list[str]:
     """Return the types of all deliveries, oldest first."""
     return [d.type for d in WebhookDelivery.objects.order_by("created_at")]
+
+
+@contextmanager
+def meanwhile(statement: str, act: Callable[[], object], *, time: int = 1) -> Iterator[None]:
+    """Do something once, just before the `time`-th statement that begins so is run."""
+    left = [time]
+
+    def run(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(statement):
+            left[0] -= 1
+            if left[0] == 0:
+                act()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(run):
+        yield
+
+
+def refuse() -> None:
+    raise ProgrammingError("refused by the test")

@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from pytest_django.fixtures import Settings
 
 from django_authmail.clock import db_now
@@ -18,7 +19,7 @@ from django_authmail.webhooks import deliveries, endpoints, gauges
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import NEVER, accepted, submitted
 from tests.webhooks.receiver import Receiver
-from tests.webhooks.rows import endpoint, payload
+from tests.webhooks.rows import endpoint, meanwhile, payload
 from tests.webhooks.test_deliveries import posted, settle
 from tests.webhooks.test_recording import CALLBACK
 
@@ -91,6 +92,21 @@ def test_a_message_stays_while_somebody_is_to_be_told_of_it(
     settle(claim, posted())
     assert run("authmail_purge") == "Deleted: 1 messages\n"
     assert not WebhookDelivery.objects.exists()
+
+
+def test_what_is_replayed_while_a_purge_begins_is_kept(told: WebhookEndpoint) -> None:
+    [claim] = deliveries.claim_due(1)
+    settle(claim, posted())
+    make_old(31)
+    table = connection.ops.quote_name(WebhookDelivery._meta.db_table)
+
+    def replay() -> None:
+        assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+
+    # Just before the second look: the first one finds what is old.
+    with meanwhile(f"SELECT {table}", replay, time=2):
+        assert run("authmail_purge") == "Deleted: nothing\n"
+    assert WebhookDelivery.objects.get().state == "pending"
 
 
 # -- erased ---------------------------------------------------------------------------------
