@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 GONE = "gone"
 FAILING = "failing"
 
+_BATCH = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
@@ -67,7 +69,7 @@ def create(
     )
     row.sealed_secrets = _pack(row, [_Kept(secret=secret)])
     row.save(using=using, force_insert=True)
-    log_line(logger, logging.INFO, "webhook.endpoint_created", id=str(row.pk))
+    _log(using, "webhook.endpoint_created", id=str(row.pk))
     return row, secret
 
 
@@ -102,12 +104,14 @@ def change(
     def write() -> None:
         row.save(using=using, update_fields=["url", "description", "event_types", "owner"])
         # Deliveries are counted by host: those on their way change theirs with the endpoint.
-        WebhookDelivery.objects.using(using).filter(
-            endpoint=row, state=WebhookDelivery.State.PENDING
+        # Those that have ended may be sent again. One that is being sent has a place of the host
+        # that it is sent to, and changes when it returns.
+        WebhookDelivery.objects.using(using).filter(endpoint=row).exclude(
+            state=WebhookDelivery.State.SENDING
         ).update(host=recording.host_of(row.url))
 
     retried(write, using=using)
-    log_line(logger, logging.INFO, "webhook.endpoint_changed", id=str(row.pk))
+    _log(using, "webhook.endpoint_changed", id=str(row.pk))
     return row
 
 
@@ -139,7 +143,7 @@ def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
         row.save(using=using, update_fields=["sealed_secrets"])
 
     retried(write, using=using)
-    log_line(logger, logging.INFO, "webhook.endpoint_rotated", id=str(id))
+    _log(using, "webhook.endpoint_rotated", id=str(id))
     return secret
 
 
@@ -148,7 +152,7 @@ def enable(id: uuid.UUID) -> None:
     using = router.db_for_write(WebhookEndpoint)
     changed = WebhookEndpoint.objects.using(using).filter(pk=id, enabled=False)
     if changed.update(enabled=True, failing_since=None, disabled_at=None, disabled_reason=""):
-        log_line(logger, logging.INFO, "webhook.endpoint_enabled", id=str(id))
+        _log(using, "webhook.endpoint_enabled", id=str(id))
 
 
 def disable(id: uuid.UUID, *, reason: str = "") -> int | None:
@@ -185,7 +189,7 @@ def disable(id: uuid.UUID, *, reason: str = "") -> int | None:
     if failed is None:
         return None
     level = logging.ERROR if reason else logging.INFO
-    log_line(logger, level, "webhook.endpoint_disabled", id=str(id), reason=reason, failed=failed)
+    _log(using, "webhook.endpoint_disabled", level=level, id=str(id), reason=reason, failed=failed)
     return failed
 
 
@@ -194,11 +198,26 @@ def delete(id: uuid.UUID) -> None:
     using = router.db_for_write(WebhookEndpoint)
     # First, so that couriers leave it alone while there is much to delete.
     disable(id)
+    _delete_deliveries(id, using)
     gone = WebhookEndpoint.objects.using(using).filter(pk=id).delete()[0]
     # What was recorded for it meanwhile.
-    WebhookDelivery.objects.using(using).filter(endpoint_id=id).delete()
+    _delete_deliveries(id, using)
     if gone:
-        log_line(logger, logging.INFO, "webhook.endpoint_deleted", id=str(id))
+        _log(using, "webhook.endpoint_deleted", id=str(id))
+
+
+def _delete_deliveries(id: uuid.UUID, using: str) -> None:
+    """Delete what was recorded for an endpoint, each batch in a transaction of its own."""
+    rows = WebhookDelivery.objects.using(using).filter(endpoint_id=id)
+
+    def delete() -> int:
+        keys = list(rows.values_list("pk", flat=True)[:_BATCH])
+        if keys:
+            WebhookDelivery.objects.using(using).filter(pk__in=keys).delete()
+        return len(keys)
+
+    while retried(delete, using=using):
+        pass
 
 
 def send_test(id: uuid.UUID) -> WebhookDelivery:
@@ -255,6 +274,11 @@ def ends_of_secrets(row: WebhookEndpoint, now: datetime) -> tuple[datetime | Non
         SealBroken: no key opens them, or they were sealed for another row.
     """
     return tuple(kept.ends_at for kept in _valid(row, now))
+
+
+def _log(using: str, event: str, *, level: int = logging.INFO, **facts: object) -> None:
+    # After the commit: pages of the admin, and settlements, do more in the same transaction.
+    transaction.on_commit(lambda: log_line(logger, level, event, **facts), using=using)
 
 
 def _valid(row: WebhookEndpoint, now: datetime) -> list[_Kept]:

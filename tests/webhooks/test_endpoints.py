@@ -3,13 +3,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import ProgrammingError, connection, transaction
 
 from django_authmail.clock import db_now
 from django_authmail.exceptions import EndpointDisabled, SealBroken, WebhookUrlRefused
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.webhooks import deliveries, endpoints
 from tests.webhooks.receiver import Receiver
-from tests.webhooks.rows import only, types
+from tests.webhooks.rows import meanwhile, only, refuse, types
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -108,3 +109,37 @@ def test_a_deleted_endpoint_takes_its_deliveries_along(receiver: Receiver) -> No
     endpoints.delete(row.pk)
     assert not WebhookEndpoint.objects.exists()
     assert not WebhookDelivery.objects.exists()
+
+
+def test_an_endpoint_s_deliveries_are_deleted_in_batches(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_BATCH", 2)
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(5):
+        endpoints.send_test(row.pk)
+    table = f"DELETE FROM {connection.ops.quote_name(WebhookDelivery._meta.db_table)}"
+    with meanwhile(table, refuse, time=3), pytest.raises(ProgrammingError):
+        endpoints.delete(row.pk)
+    assert WebhookDelivery.objects.count() == 1
+    endpoints.delete(row.pk)
+    assert not WebhookEndpoint.objects.exists()
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_what_is_rolled_back_is_not_logged(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="django_authmail")
+    row, _ = endpoints.create(receiver.url)
+    caplog.clear()
+    with transaction.atomic():
+        endpoints.create(receiver.url)
+        endpoints.change(row.pk, description="new")
+        endpoints.rotate(row.pk, overlap=timedelta(0))
+        endpoints.disable(row.pk, reason=endpoints.GONE)
+        endpoints.enable(row.pk)
+        endpoints.delete(row.pk)
+        transaction.set_rollback(True)
+    assert "webhook." not in caplog.text
+    assert WebhookEndpoint.objects.get().enabled
