@@ -22,10 +22,12 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import Q, QuerySet
@@ -310,6 +312,9 @@ def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) ->
         )
         if delay is not None:
             values = {"state": State.PENDING, "lease": None, "place": None, "due_at": now + delay}
+            if row.endpoint is not None:
+                with suppress(ValueError):
+                    values["host"] = recording.host_of(row.endpoint.url)
         number = row.attempt_count + 1
         values |= {"attempt_count": number, "round_count": row.round_count + 1, "status_code": None}
         WebhookAttempt.objects.using(using).create(
@@ -412,34 +417,36 @@ def replay(rows: QuerySet[WebhookDelivery]) -> Replayed:
     again. A receiver that has had one knows it by its id.
     """
     using = router.db_for_write(WebhookDelivery)
-
-    def write() -> Replayed:
-        now = db_now(using)
-        given = rows.using(using)
-        again = _due(
-            replayable(given), Q(due_at__isnull=True), now, using, settled_at=None, reason=""
-        )
-        # Their reason stays: it says that they failed before.
-        sooner = _due(waiting(given, now), Q(state=State.PENDING, due_at__gt=now), now, using)
-        if again or sooner:
-            recording.announce(using)
-        return Replayed(again=again, sooner=sooner)
-
-    done = retried(write, using=using)
+    now = db_now(using)
+    given = rows.using(using)
+    ended_still = Q(due_at__isnull=True, sealed_payload__isnull=False)
+    again = _due(replayable(given), ended_still, now, using, settled_at=None, reason="")
+    # Their reason stays: it says that they failed before.
+    sooner = _due(waiting(given, now), Q(state=State.PENDING, due_at__gt=now), now, using)
+    done = Replayed(again=again, sooner=sooner)
     if done.count:
-        log_line(logger, logging.INFO, "webhook.replayed", count=done.again, sooner=done.sooner)
+        facts = {"count": done.again, "sooner": done.sooner}
+        transaction.on_commit(
+            lambda: log_line(logger, logging.INFO, "webhook.replayed", **facts), using=using
+        )
     return done
 
 
 def _due(
     rows: QuerySet[WebhookDelivery], still: Q, now: datetime, using: str, **changes: object
 ) -> int:
-    """Make rows due now, those that are `still` as they were chosen, and return how many."""
+    """Make rows due now, those that are `still` as they were chosen, and return how many.
+
+    Each batch in a transaction of its own: they are many where an endpoint was disabled for long.
+    """
     ids = list(rows.values_list("pk", flat=True))
-    count = 0
-    for start in range(0, len(ids), _BATCH):
-        found = WebhookDelivery.objects.using(using).filter(
-            still, pk__in=ids[start : start + _BATCH]
-        )
-        count += found.update(state=State.PENDING, due_at=now, round_count=0, **changes)
-    return count
+
+    def write(batch: Sequence[uuid.UUID]) -> int:
+        found = WebhookDelivery.objects.using(using).filter(still, pk__in=batch)
+        count = found.update(state=State.PENDING, due_at=now, round_count=0, **changes)
+        if count:
+            recording.announce(using)
+        return count
+
+    batches = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
+    return sum(retried(partial(write, batch), using=using) for batch in batches)

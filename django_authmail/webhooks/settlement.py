@@ -6,6 +6,7 @@ import logging
 import random
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from django_authmail.webhooks import endpoints
 from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim, State, ended
 from django_authmail.webhooks.posting import Posted
+from django_authmail.webhooks.recording import host_of
 
 logger = logging.getLogger(__name__)
 
@@ -79,12 +81,15 @@ def _write(ends: Sequence[End], using: str) -> list[str]:
     attempts: list[WebhookAttempt] = []
     written: list[End] = []
     states: list[str] = []
+    hosts = _hosts(ends, using)
     for row in rows.only("pk", "lease", "attempt_count", "round_count"):
         end = claimed[row.pk]
         if row.lease != end.claim.lease:
             log_line(logger, logging.WARNING, "webhook.lease_lost", **end.claim.names)
             continue
         values = _values(end, row.round_count + 1, now)
+        if values["state"] == State.PENDING and end.claim.endpoint in hosts:
+            values["host"] = hosts[end.claim.endpoint]
         deliveries.filter(pk=row.pk).update(
             attempt_count=row.attempt_count + 1,
             round_count=row.round_count + 1,
@@ -99,6 +104,24 @@ def _write(ends: Sequence[End], using: str) -> list[str]:
     WebhookAttempt.objects.using(using).bulk_create(attempts)
     _judge(written, now, using)
     return states
+
+
+def _hosts(ends: Sequence[End], using: str) -> dict[uuid.UUID | None, str]:
+    """Return the host that each endpoint has now, of ends that failed: it may have been changed."""
+    ids = {
+        end.claim.endpoint
+        for end in ends
+        if end.claim.endpoint is not None and not end.posted.is_success
+    }
+    if not ids:
+        return {}
+    rows = WebhookEndpoint.objects.using(using).filter(pk__in=ids)
+    hosts: dict[uuid.UUID | None, str] = {}
+    for id, url in rows.values_list("pk", "url"):
+        # A URL that something else has broken: the delivery stays where it was.
+        with suppress(ValueError):
+            hosts[id] = host_of(url)
+    return hosts
 
 
 def _values(end: End, attempt: int, now: datetime) -> dict[str, object]:

@@ -6,7 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
 
 from django_authmail.clock import db_now
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -473,3 +480,57 @@ def test_what_a_receiver_had_before_a_replay_stays_delivered_where_its_endpoint_
     assert endpoints.disable(endpoint.pk) == 1
     states = dict(WebhookDelivery.objects.values_list("pk", "state"))
     assert states == {had.pk: "delivered", missed.pk: "failed"}
+
+
+def test_what_is_erased_while_a_replay_begins_is_left_out(endpoint: WebhookEndpoint) -> None:
+    waiting(endpoint, 2, due_at=None, state="failed", settled_at=db_now("default"))
+    kept = WebhookDelivery.objects.first()
+    assert kept is not None
+
+    def erase() -> None:
+        WebhookDelivery.objects.exclude(pk=kept.pk).update(sealed_payload=None)
+
+    # The erasure's own statement is the second.
+    with rows.meanwhile("UPDATE", erase):
+        assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+    assert [claim.id for claim in claimed(5)] == [kept.pk]
+
+
+def test_each_batch_of_a_replay_is_written_by_itself(
+    endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "_BATCH", 2)
+    waiting(endpoint, 5, due_at=None, state="failed")
+    with rows.meanwhile("UPDATE", rows.refuse, time=3), pytest.raises(ProgrammingError):
+        deliveries.replay(WebhookDelivery.objects.all())
+    assert WebhookDelivery.objects.filter(state="pending").count() == 4
+
+
+def test_a_line_about_what_was_not_sent_is_of_what_is_stored(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(endpoint)
+    WebhookEndpoint.objects.update(enabled=False)
+    with transaction.atomic():
+        assert claimed() == []
+        transaction.set_rollback(True)
+    assert "webhook.failed" not in caplog.text
+
+
+def test_what_returns_to_wait_is_counted_by_the_host_that_its_endpoint_has_then(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
+    [under_way] = waiting(endpoint)
+    [final] = waiting(endpoint, due_at=None, state="failed")
+    [claim] = claimed()
+    endpoints.change(endpoint.pk, url="http://127.0.0.1:9000/hook")
+    hosts = dict(WebhookDelivery.objects.values_list("pk", "host"))
+    # Its place is that of the host that it is being sent to.
+    assert hosts == {under_way.pk: HOSTS[0], final.pk: "127.0.0.1"}
+    assert settle(claim, BUSY).host == "127.0.0.1"
+    # Something else has broken the URL: what is under way is settled all the same.
+    make_due()
+    [claim] = claimed()
+    WebhookEndpoint.objects.update(url="https://[broken/")
+    assert settle(claim, BUSY).state == "pending"
