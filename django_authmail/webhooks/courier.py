@@ -50,6 +50,10 @@ RENEW_AFTER = 60.0
 #: A courier that was woken waits for what is due within so many seconds, instead of ending: a
 #: schedule that begins with a few seconds shall not depend on the next sweep.
 LINGER = 3.0
+#: Seconds that a process which ends leaves for recording the last outcomes.
+RECORDING = 2.0
+#: Times that it looks for a place of a busy host before it ends all the same.
+MOST_IN_VAIN = 4
 
 
 class Courier:
@@ -99,7 +103,7 @@ class Courier:
 
     @working()
     def _loop(self, stop: threading.Event, until_empty: bool, linger: float) -> int:
-        total, is_first = 0, True
+        total, in_vain, is_first = 0, 0, True
         while True:
             claimed, pause = 0, IDLE_PAUSE
             try:
@@ -108,6 +112,7 @@ class Courier:
                     is_first = False
                     claimed = self._claim()
                 total += claimed
+                in_vain = 0 if claimed else in_vain
                 if self._under_way:
                     self._settle()
                     continue
@@ -117,8 +122,13 @@ class Courier:
                     wait = deliveries.seconds_until_due() if linger else None
                     if wait is None or wait > linger:
                         return total
-                    # Never quite 0: what is due and was not claimed waits for a place of its host.
-                    pause = min(max(wait, 0.05), IDLE_PAUSE)
+                    if wait == 0:
+                        # Due and not claimed: it waits for a place of its host, which other
+                        # couriers have. They send it, or the next sweep wakes this one again.
+                        in_vain += 1
+                        if in_vain == MOST_IN_VAIN:
+                            return total
+                    pause = min(wait, IDLE_PAUSE) or IDLE_PAUSE
             except DatabaseError as error:
                 if self._under_way:
                     # What is in hand comes first: its leases end, and the claim may never work.
@@ -264,8 +274,10 @@ class _Background:
 
     def wake(self) -> None:
         with self._lock:
+            if self._stop.is_set():
+                return
             self._is_wanted = True
-            if self._is_running or self._stop.is_set():
+            if self._is_running:
                 return
             self._is_running = True
             self._thread = threading.Thread(target=self._run, name="authmail-courier", daemon=True)
@@ -290,9 +302,12 @@ class _Background:
             connections.close_all()
 
     def _goes_on(self) -> bool:
-        """Tell whether somebody has woken it since it began its last round."""
+        """Tell whether somebody has woken it since it began its last round.
+
+        If it was stopped since, too: the task that woke it is over, and its round is a short one.
+        """
         with self._lock:
-            self._is_running = self._is_wanted and not self._stop.is_set()
+            self._is_running = self._is_wanted
             self._is_wanted = False
             return self._is_running
 
@@ -302,8 +317,13 @@ def wake() -> None:
     _background.wake()
 
 
-def stop(seconds: float = 5.0) -> None:
-    """Claim nothing more in the background, and wait for what is in hand, so long at most."""
+def stop(seconds: float | None = None) -> None:
+    """Claim nothing more in the background, and wait for what is in hand.
+
+    So long at most; None: as long as an attempt may take, and a moment to record it.
+    """
+    if seconds is None:
+        seconds = conf.webhook_timeout.total_seconds() + RECORDING
     _background.stop(seconds)
 
 

@@ -266,6 +266,60 @@ def test_what_is_configured_wrong_costs_no_attempt(receiver: Receiver, settings:
     assert (delivery.state, delivery.attempt_count) == ("sending", 0)
 
 
+def test_a_courier_that_was_woken_ends_while_others_have_the_places_of_a_busy_host(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(5):
+        endpoints.send_test(row.pk)
+    claim_due, stop = deliveries.claim_due, threading.Event()
+    theirs = claim_due(5)
+    assert len(theirs) == deliveries.PLACES
+    looks: list[float] = []
+
+    def look(limit: int, **options: Any) -> list[deliveries.Claim]:
+        looks.append(time.monotonic())
+        if len(looks) > 20:
+            stop.set()
+        return claim_due(limit, **options)
+
+    monkeypatch.setattr(deliveries, "claim_due", look)
+    assert Courier(4).run(stop, until_empty=True, linger=3) == 0
+    assert not stop.is_set()
+    # One look each half a second at most: it is no busy loop while it waits.
+    assert looks[-1] - looks[0] > (len(looks) - 1) * 0.45
+
+
+def test_what_was_woken_before_it_was_stopped_does_its_round(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    background = courier._Background()
+    begin = background._run
+
+    def stopped_first() -> None:
+        background._stop.set()
+        begin()
+
+    monkeypatch.setattr(background, "_run", stopped_first)
+    background.wake()
+    background.stop(60)
+    assert len(receiver.received) == 1
+    background.wake()
+    assert not background._is_running
+
+
+def test_a_process_that_ends_waits_as_long_as_an_attempt_may_take(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_TIMEOUT = timedelta(seconds=9)
+    waited: list[float] = []
+    monkeypatch.setattr(courier._background, "stop", waited.append)
+    courier.stop()
+    assert 9 < waited[0] <= 12
+
+
 def test_a_receiver_that_fails_for_an_hour_loses_nothing(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
     ids = {f"msg_{endpoints.send_test(row.pk).pk.hex}" for _ in range(10)}
