@@ -3,7 +3,8 @@
 Threads post, each one delivery at a time, and know no database. The courier's own thread does what
 concerns it for all of them: it settles what has come back, and claims as many as there are threads
 free. A slow receiver takes up a thread and a place of its host; it delays no mail, for none waits
-here, and no other receiver.
+here. What was tried before has half of the threads at most: many receivers that are slow or down,
+as names that lead to a tarpit are, leave room for first attempts to others.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from django_authmail.webhooks.settlement import End
 
 logger = logging.getLogger(__name__)
 
-#: Deliveries under way at a time: two slow receivers leave room for others.
-WIDTH = 8
+#: Deliveries under way at a time. A thread that waits for a receiver costs little.
+WIDTH = 32
 #: Seconds between two looks at a table with nothing due; each is one query of an index.
 IDLE_PAUSE = 0.5
 #: Seconds until a database that does not answer is asked again.
@@ -73,9 +74,11 @@ class Courier:
         self._on_trouble = on_trouble
         self._claims: SimpleQueue[Claim | None] = SimpleQueue()
         # None: there was no attempt, and its lease ends.
-        self._back: SimpleQueue[End | None] = SimpleQueue()
+        self._back: SimpleQueue[tuple[Claim, End | None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
+        # Rounded up: a courier with one thread tries again too.
+        self._room_for_retries = (width + 1) // 2
         self._renew_at = 0.0
         #: How many deliveries were left in which state.
         self.left: Counter[str] = Counter()
@@ -154,8 +157,9 @@ class Courier:
             self._renew_at = time.monotonic() + RENEW_AFTER
         # With something in hand there is no waiting for the database: it is to be settled.
         patience = SHORT_PATIENCE if self._under_way else PATIENCE
-        claims = deliveries.claim_due(free, patience=patience)
+        claims = deliveries.claim_due(free, retries=self._room_for_retries, patience=patience)
         self._under_way += len(claims)
+        self._room_for_retries -= _retries(claims)
         while len(self._threads) < self._under_way:
             thread = threading.Thread(
                 target=self._work, name=f"authmail-courier-{len(self._threads)}", daemon=True
@@ -168,7 +172,7 @@ class Courier:
 
     def _settle(self) -> None:
         """Wait a moment for deliveries to come back, and settle those that have."""
-        back: list[End | None] = []
+        back: list[tuple[Claim, End | None]] = []
         try:
             back.append(self._back.get(timeout=IDLE_PAUSE))
             while len(back) < self._under_way:
@@ -176,7 +180,8 @@ class Courier:
         except Empty:
             pass
         self._under_way -= len(back)
-        ends = [end for end in back if end is not None]
+        self._room_for_retries += _retries([claim for claim, _ in back])
+        ends = [end for _, end in back if end is not None]
         if not ends:
             return
         left = deliveries.LEASE_MARGIN.total_seconds() - max(
@@ -199,7 +204,11 @@ class Courier:
     @working()
     def _work(self) -> None:
         while (claim := self._claims.get()) is not None:
-            self._back.put(_sent(claim))
+            self._back.put((claim, _sent(claim)))
+
+
+def _retries(claims: Sequence[Claim]) -> int:
+    return sum(claim.attempt > 1 for claim in claims)
 
 
 def _not_recorded(ends: Sequence[End], error: Exception) -> None:

@@ -115,15 +115,16 @@ def names(id: uuid.UUID, message: uuid.UUID | None) -> dict[str, object]:
     return {"id": str(id), "webhook_id": webhook_id(id), "message": message and str(message)}
 
 
-def claim_due(limit: int, *, patience: float = PATIENCE) -> list[Claim]:
+def claim_due(limit: int, *, retries: int | None = None, patience: float = PATIENCE) -> list[Claim]:
     """Claim up to `limit` due deliveries, the longest due first; send them side by side.
 
-    Of one host there are never more than its places, whatever other couriers have.
+    Of one host there are never more than its places, whatever other couriers have, and no more
+    than `retries` that were tried before. None: as many as there are.
     """
     using = router.db_for_write(WebhookDelivery)
     for _ in range(_TRIES):
         try:
-            claims = _Taking(limit, using).run(patience)
+            claims = _Taking(limit, limit if retries is None else retries, using).run(patience)
         except IntegrityError:
             # Another courier took a place that was free when it was looked at.
             claims = None
@@ -151,8 +152,9 @@ def count_due() -> int:
 class _Taking:
     """Takes rows once, even if the answer to its COMMIT is lost and it has to run again."""
 
-    def __init__(self, limit: int, using: str) -> None:
+    def __init__(self, limit: int, retries: int, using: str) -> None:
         self._limit = limit
+        self._retries = retries
         self._using = using
         self._lease = uuid.uuid4()
         self._tried: list[uuid.UUID] = []
@@ -167,7 +169,7 @@ class _Taking:
         # Where the COMMIT before was done after all, they are this courier's already.
         if not (self._tried and self._ours().update(due_at=end)):
             due = WebhookDelivery.objects.using(self._using).filter(due_at__lte=now)
-            wanted = _choose(due, self._limit, self._using)
+            wanted = _choose(due, self._limit, self._retries, self._using)
             if not wanted:
                 return []
             chosen = _locked(wanted, self._using)
@@ -203,7 +205,9 @@ def _locked(chosen: dict[int, list[uuid.UUID]], using: str) -> dict[int, list[uu
     return {place: [id for id in ids if id in locked] for place, ids in chosen.items()}
 
 
-def _choose(due: QuerySet[WebhookDelivery], limit: int, using: str) -> dict[int, list[uuid.UUID]]:
+def _choose(
+    due: QuerySet[WebhookDelivery], limit: int, retries: int, using: str
+) -> dict[int, list[uuid.UUID]]:
     """Return the ids of up to `limit` rows, the longest due first, by the place that each gets."""
     chosen: dict[int, list[uuid.UUID]] = {}
     taken: dict[str, set[int]] = {}
@@ -212,17 +216,20 @@ def _choose(due: QuerySet[WebhookDelivery], limit: int, using: str) -> dict[int,
         full = [host for host, places in taken.items() if len(places) >= PLACES]
         before = [id for ids in chosen.values() for id in ids]
         # One whose lease has ended has its place already.
+        wished = due if retries > 0 else due.filter(attempt_count=0)
         found = list(
-            due.exclude(Q(host__in=full) & Q(state=State.PENDING))
+            wished.exclude(Q(host__in=full) & Q(state=State.PENDING))
             .exclude(pk__in=before)
             .order_by("due_at")
-            .only("id", "host", "place")[:wanted]
+            .only("id", "host", "place", "attempt_count")[:wanted]
         )
         taken |= _places({row.host for row in found}.difference(taken), using)
         for row in found:
             free = _place(row, taken[row.host])
-            if free is None:
+            is_retry = row.attempt_count > 0
+            if free is None or (is_retry and retries <= 0):
                 continue
+            retries -= is_retry
             taken[row.host].add(free)
             chosen.setdefault(free, []).append(row.pk)
             if sum(map(len, chosen.values())) >= limit:

@@ -131,6 +131,36 @@ def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
     assert len(receiver.received) == 5
 
 
+def test_more_slow_hosts_than_places_delay_no_first_attempt_to_another(receiver: Receiver) -> None:
+    released = threading.Event()
+    in_time: list[bool] = []
+    receiver.before = lambda: in_time.append(released.wait(10))
+    slow, _ = endpoints.create(receiver.url)
+    for number in range(6):
+        delivery = endpoints.send_test(slow.pk)
+        # As names that all lead to one receiver, and have been tried before.
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(
+            host=f"{number // 2}.example.com", attempt_count=1
+        )
+    with receiving() as quick:
+        quick.before = released.set
+        other, _ = endpoints.create(quick.url)
+        endpoints.send_test(other.pk)
+        assert deliver() == 7
+        assert len(quick.received) == 1
+    # The quick one was served while the others hung.
+    assert in_time == [True] * 6
+
+
+def test_a_courier_of_one_thread_tries_again(receiver: Receiver) -> None:
+    receiver.statuses = [500]
+    sent_mail(Callback(url=Secret(receiver.url)))
+    for _ in range(2):
+        Courier(1).run(threading.Event(), until_empty=True)
+        make_due()
+    assert WebhookDelivery.objects.get().state == "delivered"
+
+
 def test_many_go_to_a_receiver_one_or_two_at_a_time(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
     for _ in range(40):

@@ -102,6 +102,20 @@ def test_many_for_a_busy_host_do_not_stand_in_the_way_of_others(
     assert sorted(claim.host for claim in claimed(4)) == [HOSTS[0], HOSTS[0], HOSTS[1]]
 
 
+def test_of_what_was_tried_before_no_more_is_claimed_than_is_wanted(
+    endpoint: WebhookEndpoint,
+) -> None:
+    past = db_now("default") - timedelta(hours=1)
+    for number in range(60):
+        waiting(endpoint, host=f"{number}.example.com", due_at=past, attempt_count=1)
+    [first] = waiting(endpoint)
+    claims = deliveries.claim_due(4, retries=2)
+    assert sorted(claim.attempt for claim in claims) == [1, 2, 2]
+    assert first.pk in {claim.id for claim in claims}
+    assert deliveries.claim_due(4, retries=0) == []
+    assert len(deliveries.claim_due(4)) == 4
+
+
 def test_the_longest_due_is_claimed_first(endpoint: WebhookEndpoint) -> None:
     now = db_now("default")
     [late] = waiting(endpoint, due_at=now - timedelta(seconds=1))
