@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,18 +78,19 @@ def fill(filler: Path) -> None:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk() -> Iterator[Path]:
     """A small disk of its own."""
     if os.geteuid() != 0:
         missing("a disk that is full needs root, to mount one")
-    place = tmp_path / "disk"
-    place.mkdir()
+    # Not below tmp_path, where the account of PostgreSQL may not come.
+    place = Path(tempfile.mkdtemp(prefix="authmail-disk-"))
     options = f"size={SIZE},mode=755"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
     try:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+        place.rmdir()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -97,10 +99,7 @@ def url(request: pytest.FixtureRequest, disk: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{disk}/db.sqlite3"
         return
-    # Its account has to come through the folders that lead there.
-    for folder in [disk.parent, *disk.parents[1:4]]:
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
+    disk.chmod(0o755)
     server = PostgreSQL(disk)
     server.start()
     try:
