@@ -20,10 +20,10 @@ from benchmarks.tables import table
 
 #: What is measured of single requests, in the order of the table.
 TITLES = {
-    "naive_250": "send_mail() in a view, until the server's 250",
-    "naive": "send_mail() in a view, until the answer",
-    "now_250": "POST /send/otp, sent now, until the server's 250",
-    "now": "POST /send/otp, sent now, until the answer",
+    "naive_250": "send_mail() in a view: to the 250",
+    "naive": "send_mail() in a view: to the answer",
+    "now_250": "POST /send/otp, sent now: to the 250",
+    "now": "POST /send/otp, sent now: to the answer",
     "background": "POST /send/otp, in the background",
     "empty": "an empty view",
 }

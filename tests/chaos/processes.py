@@ -55,6 +55,10 @@ class Child:
         """What it is called since its last start; another start makes another one of it."""
         return f"{self._name}-{self._starts}"
 
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self._log.read_text(errors="replace")[-2000:]
+
     def start(self) -> None:
         """Start it; what it says goes to its log file."""
         self._starts += 1

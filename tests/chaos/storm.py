@@ -332,7 +332,8 @@ class Storm:
                 submitting.result()  # what it raised is why nothing goes on
             for child in self._workers:
                 if not child.is_running:
-                    raise RuntimeError(f"{child.name} ended by itself; see its log")
+                    # Its folder may be gone when somebody reads this: failures are run again.
+                    raise RuntimeError(f"{child.name} ended by itself:\n{child.last_words()}")
             return self.ledger.mails >= count
 
         wait_until(reached, f"{count} mails taken", self.patience)
