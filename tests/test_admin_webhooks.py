@@ -24,7 +24,7 @@ from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.sealing import seal
 from django_authmail.secret import Secret
-from django_authmail.webhooks import deliveries, endpoints
+from django_authmail.webhooks import endpoints, replaying
 from django_authmail.webhooks.callbacks import Callback
 from django_authmail.webhooks.courier import Courier
 from django_authmail.webhooks.settlement import FAILING_FOR
@@ -419,7 +419,7 @@ def test_says_why_one_cannot_be_sent_again(admin_client: Client, receiver: Recei
     endpoints.enable(row.pk)
     assert "is not kept any more" in text_of(admin_client, f"{DELIVERIES}{kept.pk}/change/")
     kept.refresh_from_db()
-    assert deliveries.obstacle(kept, db_now("default")) == deliveries.Obstacle.ERASED
+    assert replaying.obstacle(kept, db_now("default")) == replaying.Obstacle.ERASED
 
 
 def test_several_are_sent_again_and_the_others_are_counted(

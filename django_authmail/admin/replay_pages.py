@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from django_authmail.models import WebhookDelivery
-from django_authmail.webhooks import deliveries
+from django_authmail.webhooks import replaying
 
 if TYPE_CHECKING:
     from django_authmail.admin.webhook_deliveries import WebhookDeliveryAdmin
@@ -42,7 +42,7 @@ class ReplayPages:
         row = rows.first()
         if row is None:
             raise Http404
-        if deliveries.replay(WebhookDelivery.objects.filter(pk=id)).count:
+        if replaying.replay(WebhookDelivery.objects.filter(pk=id)).count:
             self._admin.log_change(request, row, "sent again")
         else:
             messages.warning(request, _("It was not sent again; why is said below."))

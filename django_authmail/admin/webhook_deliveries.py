@@ -24,7 +24,7 @@ from django_authmail.admin import shown
 from django_authmail.admin.replay_pages import ReplayPages
 from django_authmail.clock import db_now
 from django_authmail.models import Message, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from django_authmail.webhooks import deliveries, events
+from django_authmail.webhooks import events, replaying
 from django_authmail.webhooks.hints import event_meaning, hint
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
         row = context.get("original")
         if row is not None:
             now = db_now(row._state.db or "default")
-            if deliveries.obstacle(row, now) is None:
+            if replaying.obstacle(row, now) is None:
                 may = self.has_replay_permission(request)
                 context |= {"replay_url": ReplayPages(self).url(row)} if may else {"may_not": True}
             if row.due_at is not None and row.due_at - now < _SOON:
@@ -204,16 +204,16 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
             return
         now = timezone.now()
         rows: list[WebhookDelivery] = []
-        left: Counter[deliveries.Obstacle] = Counter()
+        left: Counter[replaying.Obstacle] = Counter()
         for row in queryset:
-            if (obstacle := deliveries.obstacle(row, now)) is None:
+            if (obstacle := replaying.obstacle(row, now)) is None:
                 rows.append(row)
             else:
                 left[obstacle] += 1
         keys = [row.pk for row in rows]
-        count = deliveries.replay(WebhookDelivery.objects.filter(pk__in=keys)).count
+        count = replaying.replay(WebhookDelivery.objects.filter(pk__in=keys)).count
         # A courier or another person was faster.
-        left[deliveries.Obstacle.UNDER_WAY] += len(rows) - count
+        left[replaying.Obstacle.UNDER_WAY] += len(rows) - count
         for row in rows:
             self.log_change(request, row, "sent again")
         self.message_user(
@@ -251,7 +251,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     @admin.display(description=_("what it means"))
     def meaning(self, row: WebhookDelivery) -> str:
         words = [_meaning(row)]
-        if (obstacle := deliveries.obstacle(row, timezone.now())) is not None:
+        if (obstacle := replaying.obstacle(row, timezone.now())) is not None:
             words.append(_OBSTACLES[obstacle])
         return " ".join(str(word) for word in words if word)
 
@@ -361,26 +361,26 @@ def _meaning(row: WebhookDelivery) -> str | Promise:
 
 
 # Without one for those that are under way: their state says it.
-_OBSTACLES: dict[deliveries.Obstacle, str | Promise] = {
-    deliveries.Obstacle.UNDER_WAY: "",
-    deliveries.Obstacle.OF_A_REQUEST: _(
+_OBSTACLES: dict[replaying.Obstacle, str | Promise] = {
+    replaying.Obstacle.UNDER_WAY: "",
+    replaying.Obstacle.OF_A_REQUEST: _(
         "It cannot be sent again: a request said where to, and its URL and secret were erased when "
         "this ended."
     ),
-    deliveries.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
-    deliveries.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
+    replaying.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
+    replaying.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
 }
 
 
-_LEFT_OUT: dict[deliveries.Obstacle, Promise] = {
-    deliveries.Obstacle.UNDER_WAY: _("Not sent again: %(count)d on the way already."),
-    deliveries.Obstacle.OF_A_REQUEST: _(
+_LEFT_OUT: dict[replaying.Obstacle, Promise] = {
+    replaying.Obstacle.UNDER_WAY: _("Not sent again: %(count)d on the way already."),
+    replaying.Obstacle.OF_A_REQUEST: _(
         "Not sent again: %(count)d of a request's own webhook, whose URL and secret are gone."
     ),
-    deliveries.Obstacle.DISABLED: _(
+    replaying.Obstacle.DISABLED: _(
         "Not sent again: %(count)d to an endpoint that is disabled. Enable it first."
     ),
-    deliveries.Obstacle.ERASED: _(
+    replaying.Obstacle.ERASED: _(
         "Not sent again: %(count)d without what was sent, which is not kept any more."
     ),
 }

@@ -1,4 +1,4 @@
-"""The verbs that change a delivery: claimed, settled, replayed.
+"""How a courier gets a delivery: a claim on rows that are due.
 
                claim              settle (2xx)
     pending ──────────► sending ──────────────► delivered ─┐
@@ -22,12 +22,10 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from functools import partial
 
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import Q, QuerySet
@@ -61,7 +59,6 @@ _TRIES = 50
 _COLLIDED = (0.001, 0.01)
 #: Times that it is looked behind the rows of busy hosts.
 _ROUNDS = 5
-_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,103 +354,3 @@ def ended(state: str, now: datetime, *, is_callback: bool) -> dict[str, object]:
         # The caller's addresses, URL and secret go with it.
         values |= {"sealed_target": None, "sealed_payload": None}
     return values
-
-
-# -- replay ---------------------------------------------------------------------------------
-
-
-class Obstacle(StrEnum):
-    """Why a delivery cannot be sent again."""
-
-    # A courier has it, or comes to it next.
-    UNDER_WAY = "under_way"
-    # Its request said where to, and its URL and secret are gone.
-    OF_A_REQUEST = "of_a_request"
-    DISABLED = "disabled"
-    # What was posted is not kept any more.
-    ERASED = "erased"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """How many deliveries somebody has sent on their way."""
-
-    #: They had ended.
-    again: int
-    #: They waited for a later attempt.
-    sooner: int
-
-    @property
-    def count(self) -> int:
-        return self.again + self.sooner
-
-
-def obstacle(row: WebhookDelivery, now: datetime) -> Obstacle | None:
-    """Return why one delivery, selected with its endpoint, cannot be sent again; None: it can."""
-    if row.due_at is not None:
-        is_later = row.state == State.PENDING and row.due_at > now
-        return None if is_later else Obstacle.UNDER_WAY
-    if row.endpoint_id is None:
-        return Obstacle.OF_A_REQUEST
-    if row.endpoint is None or not row.endpoint.enabled:
-        return Obstacle.DISABLED
-    return Obstacle.ERASED if row.sealed_payload is None else None
-
-
-def replayable(rows: QuerySet[WebhookDelivery]) -> QuerySet[WebhookDelivery]:
-    """Return those of `rows` that have ended and can be sent again.
-
-    That is: for an endpoint that is enabled, and with their payload. A request's own webhook cannot
-    be: its URL and secret are gone.
-    """
-    return rows.filter(due_at__isnull=True, endpoint__enabled=True, sealed_payload__isnull=False)
-
-
-def waiting(rows: QuerySet[WebhookDelivery], now: datetime) -> QuerySet[WebhookDelivery]:
-    """Return those of `rows` that wait for a later attempt, a request's own among them.
-
-    What is due already is left out: to be due now would put it behind the others.
-    """
-    return rows.filter(state=State.PENDING, due_at__gt=now)
-
-
-def replay(rows: QuerySet[WebhookDelivery]) -> Replayed:
-    """Send those of `rows` again that can be, with the same `webhook-id`; say how many.
-
-    Those that wait for a later attempt are due now. All of them have the whole schedule before them
-    again. A receiver that has had one knows it by its id.
-    """
-    using = router.db_for_write(WebhookDelivery)
-    now = db_now(using)
-    given = rows.using(using)
-    ended_still = Q(due_at__isnull=True, sealed_payload__isnull=False)
-    again = _due(replayable(given), ended_still, now, using, settled_at=None, reason="")
-    # Their reason stays: it says that they failed before.
-    sooner = _due(waiting(given, now), Q(state=State.PENDING, due_at__gt=now), now, using)
-    done = Replayed(again=again, sooner=sooner)
-    if done.count:
-        facts = {"count": done.again, "sooner": done.sooner}
-        transaction.on_commit(
-            lambda: log_line(logger, logging.INFO, "webhook.replayed", **facts), using=using
-        )
-    return done
-
-
-def _due(
-    rows: QuerySet[WebhookDelivery], still: Q, now: datetime, using: str, **changes: object
-) -> int:
-    """Make rows due now, those that are `still` as they were chosen, and return how many.
-
-    Each batch in a transaction of its own: they are many where an endpoint was disabled for long.
-    """
-    ids = list(rows.values_list("pk", flat=True))
-
-    def write(batch: Sequence[uuid.UUID]) -> int:
-        found = WebhookDelivery.objects.using(using).filter(still, pk__in=batch)
-        count = found.update(state=State.PENDING, due_at=now, round_count=0, **changes)
-        if count:
-            recording.announce(using)
-        return count
-
-    batches = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
-    return sum(retried(partial(write, batch), using=using) for batch in batches)

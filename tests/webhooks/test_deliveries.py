@@ -20,7 +20,7 @@ from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpo
 from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.sealing import seal
-from django_authmail.webhooks import deliveries, endpoints, settlement
+from django_authmail.webhooks import deliveries, endpoints, replaying, settlement
 from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
@@ -157,8 +157,6 @@ def test_a_place_cannot_be_taken_twice(endpoint: WebhookEndpoint) -> None:
 def test_couriers_at_the_same_time_share_what_is_due_and_keep_to_the_places(
     endpoint: WebhookEndpoint,
 ) -> None:
-    if connection.vendor == "sqlite":
-        pytest.skip("one connection in memory")
     for host in ("a", "b", "c", "d"):
         waiting(endpoint, 10, host=f"{host}.example.com")
     barrier = threading.Barrier(4)
@@ -197,21 +195,24 @@ def test_a_claim_whose_commit_was_done_though_its_answer_was_lost_is_had(
     assert WebhookDelivery.objects.filter(state="sending").count() == 2
 
 
-def test_a_courier_does_not_wait_for_what_another_is_claiming(endpoint: WebhookEndpoint) -> None:
-    if not connection.features.has_select_for_update_skip_locked:
-        pytest.skip("the database cannot pass over locked rows")
-    [locked] = waiting(endpoint, due_at=db_now("default") - timedelta(hours=1))
-    [other] = waiting(endpoint, host=HOSTS[1])
+# SQLite locks no rows: there is nothing to pass over.
+if connection.vendor != "sqlite":
 
-    def work() -> list[Claim]:
-        try:
-            return claimed(5)
-        finally:
-            connections.close_all()
+    def test_a_courier_does_not_wait_for_what_another_is_claiming(
+        endpoint: WebhookEndpoint,
+    ) -> None:
+        [locked] = waiting(endpoint, due_at=db_now("default") - timedelta(hours=1))
+        [other] = waiting(endpoint, host=HOSTS[1])
 
-    with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        WebhookDelivery.objects.select_for_update().get(pk=locked.pk)
-        assert [claim.id for claim in pool.submit(work).result(10)] == [other.pk]
+        def work() -> list[Claim]:
+            try:
+                return claimed(5)
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(1) as pool, transaction.atomic():
+            WebhookDelivery.objects.select_for_update().get(pk=locked.pk)
+            assert [claim.id for claim in pool.submit(work).result(10)] == [other.pk]
 
 
 def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
@@ -225,9 +226,9 @@ def test_what_goes_to_a_disabled_endpoint_fails_and_can_be_replayed(
     found = set(WebhookDelivery.objects.values_list("state", "reason", "due_at"))
     assert found == {("failed", "endpoint_disabled", None)}
     WebhookDelivery.objects.exclude(pk=row.pk).delete()
-    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
+    assert replaying.replay(WebhookDelivery.objects.all()).count == 0
     endpoints.enable(endpoint.pk)
-    assert deliveries.replay(WebhookDelivery.objects.all()).count == 1
+    assert replaying.replay(WebhookDelivery.objects.all()).count == 1
     assert [claim.id for claim in claimed()] == [row.pk]
 
 
@@ -426,7 +427,7 @@ def test_a_request_s_own_leaves_nothing_behind() -> None:
     delivery = settle(claim, posted())
     assert (delivery.sealed_target, delivery.sealed_payload) == (None, None)
     # There is nothing to replay it with.
-    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
+    assert replaying.replay(WebhookDelivery.objects.all()).count == 0
 
 
 # -- replayed -------------------------------------------------------------------------------
@@ -443,7 +444,7 @@ def test_a_replay_has_the_same_id_and_the_whole_schedule_again(
         [claim] = claimed()
         ids.add(claim.webhook_id)
         settle(claim, BUSY)
-    assert deliveries.replay(WebhookDelivery.objects.filter(state="failed")).again == 1
+    assert replaying.replay(WebhookDelivery.objects.filter(state="failed")).again == 1
     [claim] = claimed()
     assert {claim.webhook_id} == ids
     assert settle(claim, BUSY).state == "pending"
@@ -453,7 +454,7 @@ def test_a_replay_has_the_same_id_and_the_whole_schedule_again(
 def test_what_is_under_way_is_not_replayed(endpoint: WebhookEndpoint) -> None:
     waiting(endpoint, 2)
     claimed(1)
-    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
+    assert replaying.replay(WebhookDelivery.objects.all()).count == 0
 
 
 def test_a_replay_makes_what_waits_for_a_later_attempt_due_now(
@@ -466,7 +467,7 @@ def test_a_replay_makes_what_waits_for_a_later_attempt_due_now(
         row = settle(claim, BUSY)
         assert (row.state, row.attempt_count, row.round_count) == ("pending", number, 1)
         assert claimed() == []
-        done = deliveries.replay(WebhookDelivery.objects.all())
+        done = replaying.replay(WebhookDelivery.objects.all())
         assert (done.again, done.sooner) == (0, 1)
     [claim] = claimed()
     assert settle(claim, posted()).state == "delivered"
@@ -479,7 +480,7 @@ def test_a_replay_makes_a_request_s_own_due_now_while_it_waits() -> None:
     queue.settle(mail, accepted(mail), carrier="default")
     settle(claimed()[0], BUSY)
     assert claimed() == []
-    assert deliveries.replay(WebhookDelivery.objects.all()).sooner == 1
+    assert replaying.replay(WebhookDelivery.objects.all()).sooner == 1
     assert [claim.url for claim in claimed()] == [CALLBACK.url]
 
 
@@ -490,7 +491,7 @@ def test_what_a_receiver_had_before_a_replay_stays_delivered_where_its_endpoint_
     for claim in claimed(2):
         settle(claim, posted() if claim.id == had.pk else posted(410, "http_status"))
     endpoints.enable(endpoint.pk)
-    assert deliveries.replay(WebhookDelivery.objects.all()).again == 2
+    assert replaying.replay(WebhookDelivery.objects.all()).again == 2
     assert endpoints.disable(endpoint.pk) == 1
     states = dict(WebhookDelivery.objects.values_list("pk", "state"))
     assert states == {had.pk: "delivered", missed.pk: "failed"}
@@ -506,17 +507,17 @@ def test_what_is_erased_while_a_replay_begins_is_left_out(endpoint: WebhookEndpo
 
     # The erasure's own statement is the second.
     with rows.meanwhile("UPDATE", erase):
-        assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+        assert replaying.replay(WebhookDelivery.objects.all()).again == 1
     assert [claim.id for claim in claimed(5)] == [kept.pk]
 
 
 def test_each_batch_of_a_replay_is_written_by_itself(
     endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "_BATCH", 2)
+    monkeypatch.setattr(replaying, "_BATCH", 2)
     waiting(endpoint, 5, due_at=None, state="failed")
     with rows.meanwhile("UPDATE", rows.refuse, time=3), pytest.raises(ProgrammingError):
-        deliveries.replay(WebhookDelivery.objects.all())
+        replaying.replay(WebhookDelivery.objects.all())
     assert WebhookDelivery.objects.filter(state="pending").count() == 4
 
 

@@ -15,7 +15,7 @@ from django_authmail.models import Message, WebhookAttempt, WebhookDelivery, Web
 from django_authmail.outbox import erasure, queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.outcomes import Refusal, Reply, SendResult
-from django_authmail.webhooks import deliveries, endpoints, gauges
+from django_authmail.webhooks import deliveries, endpoints, gauges, replaying
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import NEVER, accepted, submitted
 from tests.webhooks.receiver import Receiver
@@ -101,7 +101,7 @@ def test_what_is_replayed_while_a_purge_begins_is_kept(told: WebhookEndpoint) ->
     table = connection.ops.quote_name(WebhookDelivery._meta.db_table)
 
     def replay() -> None:
-        assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+        assert replaying.replay(WebhookDelivery.objects.all()).again == 1
 
     # Just before the second look: the first one finds what is old.
     with meanwhile(f"SELECT {table}", replay, time=2):
@@ -133,7 +133,7 @@ def test_an_erased_recipient_is_in_no_webhook_that_was_sent() -> None:
     erasure.erase(KIM)
     assert set(WebhookDelivery.objects.values_list("sealed_payload", flat=True)) == {None}
     # There is nothing left to send again.
-    assert deliveries.replay(WebhookDelivery.objects.all()).count == 0
+    assert replaying.replay(WebhookDelivery.objects.all()).count == 0
 
 
 # -- sealed again ---------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from django_authmail.outcomes import Refusal, Reply, SendResult
 from django_authmail.sealing import seal
 from django_authmail.secret import Secret
 from django_authmail.signals import webhook_queued
-from django_authmail.webhooks import deliveries, endpoints, events, settlement
+from django_authmail.webhooks import deliveries, endpoints, events, replaying, settlement
 from django_authmail.webhooks.callbacks import Callback, pack, unpack
 from django_authmail.webhooks.posting import Posted
 from tests.outbox.factories import CODE, auth_message
@@ -173,7 +173,7 @@ def test_what_happens_while_an_endpoint_is_disabled_is_kept_for_a_replay() -> No
     # There is nothing to be sent.
     assert told == []
     endpoints.enable(off.id)
-    assert deliveries.replay(WebhookDelivery.objects.all()).again == 1
+    assert replaying.replay(WebhookDelivery.objects.all()).again == 1
     [sent] = deliveries.claim_due(5)
     assert sent.id == row.id
     assert payload(row)["type"] == events.ACCEPTED

@@ -36,7 +36,7 @@ from django_authmail.management.replays import (
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
-from django_authmail.webhooks import courier, deliveries, endpoints, events
+from django_authmail.webhooks import courier, deliveries, endpoints, events, replaying
 from django_authmail.webhooks.hints import hint
 
 _VERBS = "create|list|test|rotate|enable|disable|delete|replay"
@@ -288,13 +288,13 @@ class Command(BaseCommand):
             rows = chosen(options, endpoint, now, _using())
         reasons = left_out(rows, now)  # before those that are sent again are on the way too
         if options["dry_run"]:
-            done = deliveries.Replayed(
-                again=deliveries.replayable(rows).count(),
-                sooner=deliveries.waiting(rows, now).count(),
+            done = replaying.Replayed(
+                again=replaying.replayable(rows).count(),
+                sooner=replaying.waiting(rows, now).count(),
             )
             word = "would be"
         else:
-            done, word = deliveries.replay(rows), "will be"
+            done, word = replaying.replay(rows), "will be"
         if done.again or not done.sooner:
             many = webhooks(done.again)
             self.stdout.write(f"{many} {word} sent again, with the same webhook-id.")
