@@ -90,6 +90,8 @@ class RunningDemo:
                 # Empty for a process that has ended and that nobody has waited for.
                 if mark in (path / "environ").read_bytes():
                     arguments = (path / "cmdline").read_bytes().decode().split("\0")
+                    if not any(arguments):
+                        continue  # it has ended since
                     child = arguments[arguments.index("example_project.demo.child") + 1 :]
                     found["beat" if "beat" in child else child[0]] = int(path.name)
         return found
