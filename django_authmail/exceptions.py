@@ -18,6 +18,7 @@ AuthmailError
 ├── Outrun                              another request with the same Idempotency-Key was faster
 ├── NotRotatable                        rotating a key that has ended or was replaced
 ├── EndpointDisabled                    a test for an endpoint that nothing is sent to
+├── EndpointChanged                     changing what is not any more as the caller saw it
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -198,6 +199,17 @@ class EndpointDisabled(AuthmailError):
     """Raised when something is to be sent to a webhook endpoint that is disabled."""
 
     code = "endpoint_disabled"
+
+
+class EndpointChanged(AuthmailError):
+    """Raised when a caller changes what somebody else has changed since the caller looked."""
+
+    code = "endpoint_changed"
+
+    def __init__(self, fields: Collection[str]) -> None:
+        self.fields = tuple(fields)
+        names = " and ".join(self.fields)
+        super().__init__(f"{names} was changed meanwhile; look at it, and change it again")
 
 
 class LeaseLost(AuthmailError):

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminTextInputWidget
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -23,90 +20,26 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.admin import shown
+from django_authmail.admin.endpoint_forms import EndpointForm, refusal
 from django_authmail.admin.endpoint_pages import EndpointPages
-from django_authmail.admin.owners import owner_choices, owner_name
+from django_authmail.admin.owners import owner_name
 from django_authmail.admin.webhook_deliveries import delivery_badge
 from django_authmail.clock import db_now
-from django_authmail.exceptions import MissingExtra, SealBroken, WebhookUrlRefused
+from django_authmail.exceptions import (
+    EndpointChanged,
+    MissingExtra,
+    SealBroken,
+    WebhookUrlRefused,
+)
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
-from django_authmail.models.webhooks import MAX_URL
-from django_authmail.webhooks import endpoints, events, targets
-from django_authmail.webhooks.hints import event_meaning
+from django_authmail.webhooks import endpoints
 from django_authmail.webhooks.settlement import FAILING_FOR
 
 if TYPE_CHECKING:
     _EndpointAdmin = admin.ModelAdmin[WebhookEndpoint]
-    _EndpointForm = forms.ModelForm[WebhookEndpoint]
 else:
     # Generic in the stubs only.
     _EndpointAdmin = admin.ModelAdmin
-    _EndpointForm = forms.ModelForm
-
-
-def _event_choices() -> list[tuple[str, str]]:
-    return [
-        (type, format_html('<code>{}</code> <span class="quiet">{}</span>', type, meaning))
-        for type in events.MESSAGE_TYPES
-        if (meaning := event_meaning(type))
-    ]
-
-
-class EndpointForm(_EndpointForm):
-    url = forms.CharField(
-        label=_("URL"),
-        max_length=MAX_URL,
-        widget=AdminTextInputWidget(attrs={"class": "vLargeTextField", "inputmode": "url"}),
-        help_text=_(
-            "Where each event is sent, by POST: https://… A host of your own network is allowed by "
-            "AUTHMAIL_WEBHOOK_ALLOW_HOSTS."
-        ),
-    )
-    event_types = forms.MultipleChoiceField(
-        label=_("Events"),
-        choices=_event_choices,
-        required=False,
-        widget=forms.CheckboxSelectMultiple,
-        help_text=_("What it is told of. None chosen: all of them, and those that are added."),
-    )
-    owner = forms.ChoiceField(
-        label=_("Whose mails"),
-        required=False,
-        help_text=_("It is told of no other mails than these."),
-    )
-
-    class Meta:
-        model = WebhookEndpoint
-        fields = ("description", "url", "event_types", "owner", "enabled")
-        help_texts = {
-            "description": _("Whose it is, or what for: the name that it goes by here."),
-            "enabled": _(
-                "Off: nothing is sent. What happens meanwhile is recorded, and can be sent again "
-                "for 30 days."
-            ),
-        }
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if (field := self.fields.get("owner")) is not None:
-            everybody = [("", gettext("everybody's")), *owner_choices()]
-            now = self.instance.owner
-            # That of a key that is not there any more: to save must not make it everybody's.
-            gone = [] if now in dict(everybody) else [(now, owner_name(now))]
-            field.choices = [*everybody, *gone]  # type: ignore[attr-defined] # a ChoiceField
-
-    def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        if url == self.instance.url:
-            return url
-        try:
-            return targets.check(url).url
-        except WebhookUrlRefused as error:
-            raise ValidationError(_refusal(error)) from None
-
-
-def _refusal(error: WebhookUrlRefused) -> str:
-    problem = gettext(error.template) % error.facts
-    return gettext("The URL %(problem)s.") % {"problem": problem}
 
 
 def _tell_ended(request: HttpRequest, count: int) -> None:
@@ -169,7 +102,14 @@ class WebhookEndpointAdmin(_EndpointAdmin):
             messages.error(request, str(error))
         except WebhookUrlRefused as error:
             # Its host leads elsewhere than when the form was looked at, a moment ago.
-            messages.error(request, _refusal(error))
+            messages.error(request, refusal(error))
+        except EndpointChanged as error:
+            said = gettext(
+                "Nothing was saved: somebody else has changed this meanwhile: %(fields)s. Look at "
+                "it, and change it again."
+            )
+            labels = ", ".join(str(EndpointForm.base_fields[name].label) for name in error.fields)
+            messages.error(request, said % {"fields": labels})
         return HttpResponseRedirect(request.get_full_path())
 
     def render_change_form(
@@ -189,7 +129,7 @@ class WebhookEndpointAdmin(_EndpointAdmin):
         self,
         request: HttpRequest,
         obj: WebhookEndpoint,
-        form: forms.ModelForm[WebhookEndpoint],
+        form: EndpointForm,
         change: bool,
     ) -> None:
         given = form.cleaned_data
@@ -199,7 +139,8 @@ class WebhookEndpointAdmin(_EndpointAdmin):
             obj.pk = row.pk
             request._authmail_new_secret = secret  # type: ignore[attr-defined] # for response_add
         else:
-            endpoints.change(obj.pk, **values)
+            changed = {name: values[name] for name in values if name in form.changed_data}
+            endpoints.change(obj.pk, seen=form.seen, **changed)
             if "enabled" in form.changed_data:
                 if given["enabled"]:
                     endpoints.enable(obj.pk)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import metrics
 from django_authmail.clock import db_now
-from django_authmail.exceptions import EndpointDisabled, SealBroken
+from django_authmail.exceptions import EndpointChanged, EndpointDisabled, SealBroken
 from django_authmail.extras import require
 from django_authmail.logs import log_line
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -80,37 +80,49 @@ def change(
     description: str | None = None,
     event_types: Collection[str] | None = None,
     owner: str | None = None,
+    seen: Mapping[str, object] | None = None,
 ) -> WebhookEndpoint:
     """Change what is given, of what `create` takes, and return the row.
 
-    What was recorded before goes to the new URL too.
+    Nothing else is written: what somebody else changes in the same moment stays. `seen` is what the
+    caller was shown of it, by its names. What was recorded before goes to the new URL too.
 
     Raises:
         WebhookUrlRefused: nothing may be sent to this URL.
         ValueError: there is no such type.
         WebhookEndpoint.DoesNotExist: it was deleted.
+        EndpointChanged: with `seen` alone: what is to be changed is not any more as it was seen.
     """
     using = router.db_for_write(WebhookEndpoint)
-    row = WebhookEndpoint.objects.using(using).get(pk=id)
-    if url is not None and url != row.url:
-        row.url = targets.check(url).url
-    if description is not None:
-        row.description = description
-    if event_types is not None:
-        row.event_types = _known(event_types)
-    if owner is not None:
-        row.owner = owner
+    before = WebhookEndpoint.objects.using(using).get(pk=id)
+    if url is not None and url != before.url:
+        # Before anything is locked: it looks the host up.
+        url = targets.check(url).url
+    types = None if event_types is None else _known(event_types)
+    given = {"url": url, "description": description, "event_types": types, "owner": owner}
+    wanted = {name: value for name, value in given.items() if value is not None}
 
-    def write() -> None:
-        row.save(using=using, update_fields=["url", "description", "event_types", "owner"])
-        # Deliveries are counted by host: those on their way change theirs with the endpoint.
-        # Those that have ended may be sent again. One that is being sent has a place of the host
-        # that it is sent to, and changes when it returns.
-        WebhookDelivery.objects.using(using).filter(endpoint=row).exclude(
-            state=WebhookDelivery.State.SENDING
-        ).update(host=recording.host_of(row.url))
+    def write() -> WebhookEndpoint:
+        rows = WebhookEndpoint.objects.using(using)
+        row = rows.select_for_update().get(pk=id)
+        changes = {name: new for name, new in wanted.items() if getattr(row, name) != new}
+        if seen is not None and (
+            others := [name for name in changes if getattr(row, name) != seen.get(name)]
+        ):
+            raise EndpointChanged(others)
+        if not changes:
+            return row
+        rows.filter(pk=id).update(**changes)
+        if "url" in changes:
+            # Deliveries are counted by host: those on their way change theirs with the endpoint.
+            # Those that have ended may be sent again. One that is being sent has a place of the
+            # host that it is sent to, and changes when it returns.
+            WebhookDelivery.objects.using(using).filter(endpoint=row).exclude(
+                state=WebhookDelivery.State.SENDING
+            ).update(host=recording.host_of(str(changes["url"])))
+        return rows.get(pk=id)
 
-    retried(write, using=using)
+    row = retried(write, using=using)
     _log(using, "webhook.endpoint_changed", id=str(row.pk))
     return row
 

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import ProgrammingError, connection, transaction
+from django.db import ProgrammingError, connection, connections, transaction
 
 from django_authmail.clock import db_now
-from django_authmail.exceptions import EndpointDisabled, SealBroken, WebhookUrlRefused
+from django_authmail.exceptions import (
+    EndpointChanged,
+    EndpointDisabled,
+    SealBroken,
+    WebhookUrlRefused,
+)
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.webhooks import deliveries, endpoints
 from tests.webhooks.receiver import Receiver
@@ -80,6 +88,58 @@ def test_what_waits_goes_to_a_changed_url(receiver: Receiver) -> None:
     [claim] = deliveries.claim_due(1)
     assert (claim.host, "localhost" in claim.url) == ("localhost", True)
     assert WebhookEndpoint.objects.get().description == "new"
+
+
+def test_a_change_leaves_alone_what_others_change_meanwhile(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+
+    def theirs() -> None:
+        WebhookEndpoint.objects.update(description="theirs", owner="key:1")
+
+    with meanwhile("UPDATE", theirs):
+        changed = endpoints.change(row.pk, event_types=["email.failed"])
+    stored = WebhookEndpoint.objects.get()
+    for each in (changed, stored):
+        assert (each.event_types, each.description) == (["email.failed"], "theirs")
+        assert (each.url, each.owner) == (receiver.url, "key:1")
+
+
+def test_changes_at_the_same_time_are_all_kept(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    wanted: dict[str, Any] = {
+        "url": f"{receiver.url}/2",
+        "description": "till",
+        "event_types": ["email.held"],
+        "owner": "key:1",
+    }
+    barrier = threading.Barrier(len(wanted))
+
+    def work(name: str) -> None:
+        try:
+            barrier.wait()
+            endpoints.change(row.pk, **{name: wanted[name]})
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        list(pool.map(work, wanted))
+    row.refresh_from_db()
+    assert {name: getattr(row, name) for name in wanted} == wanted
+
+
+def test_what_is_not_any_more_as_it_was_seen_is_not_changed(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url, description="shop")
+    seen = {"description": "shop", "event_types": []}
+    endpoints.change(row.pk, owner="key:1")
+    # Another's change of what this one leaves alone is no reason.
+    endpoints.change(row.pk, seen=seen, description="till")
+    with pytest.raises(EndpointChanged, match="description was changed meanwhile") as caught:
+        endpoints.change(row.pk, seen=seen, description="kiosk", event_types=["email.held"])
+    assert caught.value.fields == ("description",)
+    row.refresh_from_db()
+    assert (row.description, row.event_types) == ("till", [])
+    # Who wants what it is already has lost nothing.
+    endpoints.change(row.pk, seen=seen, description="till")
 
 
 def test_a_test_is_an_event_about_nothing(receiver: Receiver) -> None:
