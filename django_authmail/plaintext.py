@@ -1,15 +1,34 @@
-"""A readable text part from HTML, for mails that were written in HTML only."""
+"""A readable text part from HTML, for mails that were written in HTML only.
+
+Not by `html.parser`: in many a Python that is in use it takes minutes for a megabyte of `<!--`
+(CVE-2025-6069), and a caller writes that megabyte. Here each character is looked at a few times,
+because what is never closed hides all that follows it, as in a browser.
+"""
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from html import unescape
 
 _BLOCKS = frozenset(
     "address article blockquote br div dl dt dd footer h1 h2 h3 h4 h5 h6 header hr li ol p "
     "pre section table tr ul".split()
 )
-_HIDDEN = frozenset(("head", "script", "style", "title"))
+# HTML, 13.2.5. Possessive: nothing is read again. A quote that is never closed is part of a name;
+# there is one such of each kind at most, the last.
+_ATTRIBUTE = (
+    r"(?P<name>[^\s/>][^\s/>=]*+)"
+    r"(?:\s*+=\s*+(?:\"(?P<double>[^\"]*+)\"|'(?P<single>[^']*+)'|(?P<bare>[^\s>\"'][^\s>]*+)))?+"
+)
+_ATTRIBUTES = re.compile(_ATTRIBUTE)
+_TAG = re.compile(
+    rf"<(?P<end>/?)(?P<tag>[A-Za-z][^\s/>]*+)"
+    rf"(?P<attributes>(?:[\s/]++|{re.sub(r'[?]P<[a-z]+>', '?:', _ATTRIBUTE)})*+)>"
+)
+# What is inside of these is no HTML, and not shown.
+_RAW = {
+    tag: re.compile(rf"</{tag}(?=[\s/>])", re.IGNORECASE) for tag in ("script", "style", "title")
+}
 
 
 def text_of(html: str, *, with_addresses: bool = True) -> str:
@@ -17,39 +36,90 @@ def text_of(html: str, *, with_addresses: bool = True) -> str:
 
     Without addresses, a link is what its reader sees of it.
     """
-    parser = _Text(with_addresses)
-    parser.feed(html)
-    parser.close()
-    lines = (re.sub(r"[ \t\r\f\v]+", " ", line).strip() for line in parser.text.split("\n"))
+    text = _Text(with_addresses)
+    text.read(html)
+    lines = (re.sub(r"[ \t\r\f\v]+", " ", line).strip() for line in text.lines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
-class _Text(HTMLParser):
+class _Text:
     def __init__(self, with_addresses: bool) -> None:
-        super().__init__(convert_charrefs=True)
-        self.text = ""
+        self._pieces: list[str] = []
         self._with_addresses = with_addresses
-        self._hidden = 0
-        self._links: list[tuple[str, int]] = []
+        self._is_hidden = False
+        self._link: tuple[str, int] | None = None
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HIDDEN:
-            self._hidden += 1
+    def read(self, html: str) -> None:
+        at = 0
+        while (start := html.find("<", at)) >= 0:
+            self._data(html[at:start])
+            after = self._markup(html, start)
+            if after < 0:
+                break
+            at = after
+        else:
+            self._data(html[at:])
+        self._end_link()
+
+    def lines(self) -> list[str]:
+        return "".join(self._pieces).split("\n")
+
+    def _markup(self, html: str, start: int) -> int:
+        """Take what begins with the `<` at `start`; return where it ends, or -1: nowhere."""
+        if html.startswith("<!--", start):
+            end = html.find("-->", start + 2)
+            return end + 3 if end >= 0 else -1
+        if tag := _TAG.match(html, start):
+            name = tag["tag"].lower()
+            if tag["end"]:
+                self._end(name)
+                return tag.end()
+            self._begin(name, tag["attributes"])
+            if name not in _RAW:
+                return tag.end()
+            closing = _RAW[name].search(html, tag.end())
+            return closing.start() if closing else -1
+        following = html[start + 1 : start + 2]
+        if following and (following in "!?/" or (following.isascii() and following.isalpha())):
+            # A declaration, or a tag that is none.
+            end = html.find(">", start)
+            return end + 1 if end >= 0 else -1
+        self._data("<")
+        return start + 1
+
+    def _begin(self, tag: str, attributes: str) -> None:
+        if tag in ("head", "body"):
+            self._is_hidden = tag == "head"
         elif tag in _BLOCKS:
-            self.text += "\n"
+            self._pieces.append("\n")
         elif tag == "a":
-            self._links.append((dict(attrs).get("href") or "", len(self.text)))
+            self._end_link()
+            self._link = (_href(attributes), len(self._pieces))
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _HIDDEN:
-            self._hidden = max(0, self._hidden - 1)
+    def _end(self, tag: str) -> None:
+        if tag == "head":
+            self._is_hidden = False
         elif tag in _BLOCKS:
-            self.text += "\n"
-        elif tag == "a" and self._links:
-            href, start = self._links.pop()
-            if self._with_addresses and href and href != self.text[start:].strip():
-                self.text += f" ({href})"
+            self._pieces.append("\n")
+        elif tag == "a":
+            self._end_link()
 
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.text += data.replace("\n", " ")
+    def _end_link(self) -> None:
+        # There is no link within a link, so that no text is looked at twice.
+        if self._link is None:
+            return
+        (href, start), self._link = self._link, None
+        if self._with_addresses and href and href != "".join(self._pieces[start:]).strip():
+            self._pieces.append(f" ({href})")
+
+    def _data(self, data: str) -> None:
+        if data and not self._is_hidden:
+            self._pieces.append(unescape(data).replace("\n", " "))
+
+
+def _href(attributes: str) -> str:
+    for attribute in _ATTRIBUTES.finditer(attributes):
+        if attribute["name"].lower() == "href":
+            value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+            return unescape(value).strip()
+    return ""
