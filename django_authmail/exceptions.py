@@ -19,6 +19,7 @@ AuthmailError
 ├── NotRotatable                        rotating a key that has ended or was replaced
 ├── EndpointDisabled                    a test for an endpoint that nothing is sent to
 ├── EndpointChanged                     changing what is not any more as the caller saw it
+├── RotatedTooOften                     one more secret for an endpoint that has as many as it may
 ├── LeaseLost                           settling a message that another worker has taken over
 └── NotHeld                             deciding about a message that is not held any more
 
@@ -33,6 +34,7 @@ A refusal by a mail server is not here: it is a value, `outcomes.SendResult`.
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from difflib import get_close_matches
 
 from django.core.exceptions import ImproperlyConfigured
@@ -210,6 +212,21 @@ class EndpointChanged(AuthmailError):
         self.fields = tuple(fields)
         names = " and ".join(self.fields)
         super().__init__(f"{names} was changed meanwhile; look at it, and change it again")
+
+
+class RotatedTooOften(AuthmailError):
+    """Raised when a rotation would leave an endpoint with more secrets than may sign at a time."""
+
+    code = "rotated_too_often"
+
+    def __init__(self, count: int, until: datetime) -> None:
+        self.count = count
+        #: When the first of them ends.
+        self.until = until
+        super().__init__(
+            f"{count} secrets sign for this endpoint already; rotate with no overlap, which ends "
+            f"all of them, or wait until {until:%Y-%m-%d %H:%M:%S} UTC"
+        )
 
 
 class LeaseLost(AuthmailError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -203,6 +205,43 @@ def test_a_rotation_shows_the_new_secret_once(admin_client: Client, receiver: Re
     assert "It was rotated since; nothing was done." in again
     row.refresh_from_db()
     assert endpoints.secrets_of(row, db_now("default")) == (found[0], first)
+
+
+def test_says_what_to_do_where_too_many_secrets_sign(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(endpoints.MOST_SECRETS - 1):
+        endpoints.rotate(row.pk, overlap=timedelta(hours=24))
+    page = f"{ENDPOINTS}{row.pk}/rotate/"
+    mark = re.search('name="of" value="([0-9a-f]+)"', text_of(admin_client, page))
+    assert mark is not None
+    text = posted(admin_client, page, hours="1", of=mark[1])
+    assert "10 secrets sign already: give 0, which ends all of them, or wait until 20" in text
+    assert "whsec_" not in text
+    assert "whsec_" in posted(admin_client, page, hours="0", of=mark[1])
+
+
+def test_a_rotation_at_the_same_time_as_another_is_not_done(
+    admin_client: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, first = endpoints.create(receiver.url)
+    page = f"{ENDPOINTS}{row.pk}/rotate/"
+    mark = re.search('name="of" value="([0-9a-f]+)"', text_of(admin_client, page))
+    assert mark is not None
+    rotate = endpoints.rotate
+    theirs: list[Secret] = []
+
+    def meanwhile(id: uuid.UUID, **options: Any) -> Secret:
+        if not theirs:
+            theirs.append(rotate(id, overlap=timedelta(hours=1)))
+        return rotate(id, **options)
+
+    monkeypatch.setattr(endpoints, "rotate", meanwhile)
+    text = posted(admin_client, page, hours="0", of=mark[1])
+    assert "It was rotated since; nothing was done." in text
+    row.refresh_from_db()
+    assert endpoints.secrets_of(row, db_now("default")) == (theirs[0], first)
 
 
 def test_a_secret_that_no_key_opens_is_said_and_can_be_replaced(

@@ -217,6 +217,20 @@ def test_rotates_and_says_until_when_the_old_one_signs(receiver: Receiver) -> No
     assert endpoints.secrets_of(row, db_now("default")) == (third,)
 
 
+def test_says_what_to_do_where_too_many_secrets_sign(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(endpoints.MOST_SECRETS - 1):
+        run("rotate", str(row.pk))
+    said = refused("rotate", str(row.pk))
+    assert "Nothing was done: 10 secrets sign for this endpoint already." in said
+    assert "Give --overlap-hours 0, which ends all of them, or wait until 20" in said
+    for hours in ("-1", "721", "1" + "0" * 30):
+        assert "--overlap-hours must be from 0 to 720." in refused(
+            "rotate", str(row.pk), f"--overlap-hours={hours}"
+        )
+    run("rotate", str(row.pk), "--overlap-hours", "0")
+
+
 def test_a_secret_that_no_key_opens_can_be_replaced(receiver: Receiver) -> None:
     row, _ = endpoints.create(receiver.url)
     WebhookEndpoint.objects.update(sealed_secrets=b"nonsense")

@@ -15,16 +15,20 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
-from django_authmail.exceptions import EndpointDisabled, SealBroken
+from django_authmail.admin import shown
+from django_authmail.exceptions import (
+    EndpointChanged,
+    EndpointDisabled,
+    RotatedTooOften,
+    SealBroken,
+)
 from django_authmail.models import WebhookEndpoint
 from django_authmail.webhooks import endpoints
-
-#: A month: whoever needs more does not change the receiver.
-_MOST_HOURS = 720
 
 
 class _RotationForm(forms.Form):
@@ -32,7 +36,7 @@ class _RotationForm(forms.Form):
         label=_("The secret before signs too for (hours)"),
         initial=24,
         min_value=0,
-        max_value=_MOST_HOURS,
+        max_value=endpoints.MOST_OVERLAP // timedelta(hours=1),
         help_text=_(
             "Until then each webhook has both signatures, and the receiver may know either. 0: the "
             "one before ends at once, as after a leak."
@@ -74,6 +78,10 @@ class EndpointPages:
         page = f"{self._admin.admin_site.name}:authmail_webhookdelivery_change"
         return HttpResponseRedirect(reverse(page, args=[delivery.pk]))
 
+    def _was_rotated(self, request: HttpRequest, row: WebhookEndpoint) -> HttpResponse:
+        messages.warning(request, _("It was rotated since; nothing was done."))
+        return HttpResponseRedirect(self._url("change", row.pk))
+
     @method_decorator(require_http_methods(["GET", "POST"]))
     @sensitive_variables()
     def rotate(self, request: HttpRequest, id: uuid.UUID) -> HttpResponse:
@@ -84,11 +92,21 @@ class EndpointPages:
         if request.method == "POST" and form.is_valid():
             if form.cleaned_data["of"] != _mark(row):
                 # The browser sent it again: the secret that was copied is not to be replaced.
-                messages.warning(request, _("It was rotated since; nothing was done."))
-                return HttpResponseRedirect(self._url("change", row.pk))
+                return self._was_rotated(request, row)
             hours = form.cleaned_data["hours"]
             try:
-                secret = endpoints.rotate(row.pk, overlap=timedelta(hours=hours))
+                secret = endpoints.rotate(
+                    row.pk, overlap=timedelta(hours=hours), seen=bytes(row.sealed_secrets)
+                )
+            except EndpointChanged:
+                return self._was_rotated(request, row)
+            except RotatedTooOften as error:
+                said = gettext(
+                    "%(count)d secrets sign already: give 0, which ends all of them, or wait until "
+                    "%(time)s."
+                )
+                facts = {"count": error.count, "time": shown.when(error.until)}
+                form.add_error("hours", said % facts)
             except SealBroken:
                 form.add_error(
                     "hours", _("The one before cannot be opened, so it signs no more: give 0.")

@@ -16,7 +16,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import metrics
 from django_authmail.clock import db_now
-from django_authmail.exceptions import EndpointChanged, EndpointDisabled, SealBroken
+from django_authmail.exceptions import (
+    EndpointChanged,
+    EndpointDisabled,
+    RotatedTooOften,
+    SealBroken,
+)
 from django_authmail.extras import require
 from django_authmail.logs import log_line
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -30,6 +35,12 @@ logger = logging.getLogger(__name__)
 #: Why an endpoint was disabled by itself.
 GONE = "gone"
 FAILING = "failing"
+
+#: What may sign for an endpoint at a time. Each is a signature of 47 characters in one header, of
+#: which servers take some thousands; who rotates each week with a month's overlap needs six.
+MOST_SECRETS = 10
+#: Whoever needs more than a month does not change the receiver.
+MOST_OVERLAP = timedelta(days=30)
 
 _BATCH = 500
 
@@ -128,20 +139,28 @@ def change(
 
 
 @sensitive_variables()
-def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
+def rotate(id: uuid.UUID, *, overlap: timedelta, seen: bytes | None = None) -> Secret:
     """Make the secret that replaces those of an endpoint, and return it; it is not shown again.
 
-    The ones before sign too for `overlap`, and no longer than they would have; zero: no more.
+    The ones before sign too for `overlap`, and no longer than they would have; zero: no more. There
+    are never more than `MOST_SECRETS`. `seen` is the column `sealed_secrets` as the caller saw it.
 
     Raises:
+        ValueError: `overlap` is negative, or more than `MOST_OVERLAP`.
         WebhookEndpoint.DoesNotExist: it was deleted.
-        SealBroken: with an overlap alone: no key opens those before.
+        EndpointChanged: with `seen` alone: somebody else has rotated it meanwhile.
+        RotatedTooOften, SealBroken: with an overlap alone: too many sign already; no key opens
+            those before.
     """
+    if not timedelta(0) <= overlap <= MOST_OVERLAP:
+        raise ValueError(f"overlap must be from 0 to {MOST_OVERLAP // timedelta(hours=1)} hours")
     using = router.db_for_write(WebhookEndpoint)
     secret = Secret(signing.new_secret())
 
     def write() -> None:
         row = WebhookEndpoint.objects.using(using).select_for_update().get(pk=id)
+        if seen is not None and bytes(row.sealed_secrets) != seen:
+            raise EndpointChanged(["secrets"])
         now = db_now(using)
         ends = now + overlap
         kept = [
@@ -151,6 +170,9 @@ def rotate(id: uuid.UUID, *, overlap: timedelta) -> Secret:
             # Not opened where they end: a new secret is the way out when no key opens the old.
             for old in (_valid(row, now) if overlap > timedelta(0) else ())
         ]
+        if len(kept) >= MOST_SECRETS:
+            # To end the oldest instead would break a receiver that was promised more time.
+            raise RotatedTooOften(len(kept), min(old.ends_at or ends for old in kept[1:]))
         row.sealed_secrets = _pack(row, [_Kept(secret=secret), *kept])
         row.save(using=using, update_fields=["sealed_secrets"])
 

@@ -12,6 +12,7 @@ from django_authmail.clock import db_now
 from django_authmail.exceptions import (
     EndpointChanged,
     EndpointDisabled,
+    RotatedTooOften,
     SealBroken,
     WebhookUrlRefused,
 )
@@ -71,6 +72,42 @@ def test_a_rotation_without_overlap_ends_the_secret_at_once(receiver: Receiver) 
     row, _ = endpoints.create(receiver.url)
     second = endpoints.rotate(row.pk, overlap=timedelta(0))
     assert secrets_of(row) == (second,)
+
+
+def test_no_more_secrets_sign_at_a_time_than_a_header_has_room_for(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for _ in range(endpoints.MOST_SECRETS - 1):
+        endpoints.rotate(row.pk, overlap=timedelta(hours=24))
+    before = secrets_of(row)
+    assert len(before) == endpoints.MOST_SECRETS == 10
+    with pytest.raises(RotatedTooOften, match=r"10 secrets sign .* no overlap.* UTC") as caught:
+        endpoints.rotate(row.pk, overlap=timedelta(hours=24))
+    # None of them was promised less than it gets.
+    assert secrets_of(row) == before
+    now = db_now("default")
+    assert timedelta(hours=23) < caught.value.until - now <= timedelta(hours=24)
+    row.refresh_from_db()
+    assert len(endpoints.secrets_of(row, caught.value.until)) < endpoints.MOST_SECRETS
+    # After a leak there is always a way.
+    last = endpoints.rotate(row.pk, overlap=timedelta(0))
+    assert secrets_of(row) == (last,)
+
+
+def test_an_overlap_has_an_end(receiver: Receiver) -> None:
+    row, first = endpoints.create(receiver.url)
+    for overlap in (timedelta(seconds=-1), endpoints.MOST_OVERLAP + timedelta(seconds=1)):
+        with pytest.raises(ValueError, match="from 0 to 720 hours"):
+            endpoints.rotate(row.pk, overlap=overlap)
+    assert secrets_of(row) == (first,)
+
+
+def test_of_two_who_rotate_what_they_saw_at_the_same_time_one_does(receiver: Receiver) -> None:
+    row, first = endpoints.create(receiver.url)
+    seen = bytes(row.sealed_secrets)
+    second = endpoints.rotate(row.pk, overlap=timedelta(hours=1), seen=seen)
+    with pytest.raises(EndpointChanged):
+        endpoints.rotate(row.pk, overlap=timedelta(0), seen=seen)
+    assert secrets_of(row) == (second, first)
 
 
 def test_secrets_of_another_endpoint_do_not_open(receiver: Receiver) -> None:

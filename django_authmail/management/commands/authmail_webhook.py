@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-import uuid
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import router
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.clock import db_now
@@ -21,10 +19,12 @@ from django_authmail.conf import conf
 from django_authmail.exceptions import (
     EndpointDisabled,
     MissingExtra,
+    RotatedTooOften,
     SealBroken,
     WebhookUrlRefused,
 )
 from django_authmail.extras import require
+from django_authmail.management.endpoints import endpoint, facts, listed, owner, state, using
 from django_authmail.management.replays import (
     add_replay_arguments,
     chosen,
@@ -34,7 +34,7 @@ from django_authmail.management.replays import (
     webhooks,
 )
 from django_authmail.management.tables import explained_when_missing
-from django_authmail.models import ApiKey, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
 from django_authmail.webhooks import courier, deliveries, endpoints, events, replaying
 from django_authmail.webhooks.hints import hint
@@ -42,6 +42,7 @@ from django_authmail.webhooks.hints import hint
 _VERBS = "create|list|test|rotate|enable|disable|delete|replay"
 _ENDPOINT = "ENDPOINT"
 _ENDPOINT_HELP = "its id or how that begins, or its description or URL, as `list` shows them"
+_MOST_OVERLAP_HOURS = endpoints.MOST_OVERLAP // timedelta(hours=1)
 #: Between two looks at what became of a test.
 _LOOK_SECONDS = 0.1
 #: Beyond the time that one attempt may take: others may be on their way to the same host.
@@ -115,7 +116,7 @@ class Command(BaseCommand):
         elif verb == "replay":
             self._replay(options)
         else:
-            row = _endpoint(options["endpoint"])
+            row = endpoint(options["endpoint"])
             match verb:
                 case "test":
                     self._test(row)
@@ -138,7 +139,7 @@ class Command(BaseCommand):
                 options["url"],
                 description=description,
                 event_types=options["events"],
-                owner=_owner(options["owner"]),
+                owner=owner(options["owner"]),
             )
         except WebhookUrlRefused as error:
             raise CommandError(
@@ -152,17 +153,23 @@ class Command(BaseCommand):
             self.stderr.write(
                 "Warning: this URL is that of another endpoint too, so the receiver gets what both "
                 "are told of twice, signed by different secrets. `delete` one, or give them "
-                f"other events: {_listed(twins)}"
+                f"other events: {listed(twins)}"
             )
         if not options["json"]:
             self.stderr.write(f"Try it: manage.py authmail_webhook test {str(row.pk)[:8]}")
 
     @sensitive_variables()
     def _rotate(self, row: WebhookEndpoint, hours: int, *, as_json: bool) -> None:
-        if hours < 0:
-            raise CommandError("--overlap-hours must be 0 or more.")
+        if not 0 <= hours <= _MOST_OVERLAP_HOURS:
+            raise CommandError(f"--overlap-hours must be from 0 to {_MOST_OVERLAP_HOURS}.")
         try:
             secret = endpoints.rotate(row.pk, overlap=timedelta(hours=hours))
+        except RotatedTooOften as error:
+            raise CommandError(
+                f"Nothing was done: {error.count} secrets sign for this endpoint already. Give "
+                "--overlap-hours 0, which ends all of them, or wait until "
+                f"{error.until:%Y-%m-%d %H:%M:%S} UTC."
+            ) from None
         except SealBroken:
             raise CommandError(
                 "Nothing was done: the secret before cannot be opened, so it cannot sign any more. "
@@ -179,21 +186,21 @@ class Command(BaseCommand):
     @sensitive_variables()
     def _show_once(self, row: WebhookEndpoint, secret: Secret, *, as_json: bool) -> None:
         if as_json:
-            self._print_json({**_facts(row), "secret": str(secret)})
+            self._print_json({**facts(row), "secret": str(secret)})
             return
         self.stdout.write(str(secret))
         self.stderr.write(f"Secret of endpoint {row.pk}, {row.url}. It is not shown again.")
 
     def _list(self, *, as_json: bool) -> None:
-        rows = list(WebhookEndpoint.objects.using(_using()).order_by("-created_at"))
+        rows = list(WebhookEndpoint.objects.using(using()).order_by("-created_at"))
         if as_json:
-            self._print_json([_facts(row) for row in rows])
+            self._print_json([facts(row) for row in rows])
             return
         for row in rows:
             told = ", ".join(row.event_types) or "all events"
             whose = f" of {row.owner}" if row.owner else ""
             name = f"  {row.description}" if row.description else ""
-            self.stdout.write(f"{row.pk}  {_state(row)}  {row.url}  [{told}{whose}]{name}")
+            self.stdout.write(f"{row.pk}  {state(row)}  {row.url}  [{told}{whose}]{name}")
         if not rows:
             self.stderr.write(
                 "There are no endpoints. Make one: manage.py authmail_webhook create URL"
@@ -223,7 +230,7 @@ class Command(BaseCommand):
         )
 
     def _delete(self, row: WebhookEndpoint) -> None:
-        count = WebhookDelivery.objects.using(_using()).filter(endpoint=row).count()
+        count = WebhookDelivery.objects.using(using()).filter(endpoint=row).count()
         endpoints.delete(row.pk)
         many = "1 delivery" if count == 1 else f"{count} deliveries"
         self.stdout.write(f"Deleted: {row.url}, and {many} to it.")
@@ -280,12 +287,12 @@ class Command(BaseCommand):
     # -- replay ------------------------------------------------------------------------------
 
     def _replay(self, options: dict[str, Any]) -> None:
-        now = db_now(_using())
+        now = db_now(using())
         if options["delivery"]:
-            rows = one(options["delivery"], _using())
+            rows = one(options["delivery"], using())
         else:
-            endpoint = _endpoint(options["endpoint"]) if options["endpoint"] else None
-            rows = chosen(options, endpoint, now, _using())
+            row = endpoint(options["endpoint"]) if options["endpoint"] else None
+            rows = chosen(options, row, now, using())
         reasons = left_out(rows, now)  # before those that are sent again are on the way too
         if options["dry_run"]:
             done = replaying.Replayed(
@@ -312,10 +319,6 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def _using() -> str:
-    return router.db_for_write(WebhookEndpoint)
-
-
 @contextmanager
 def _sending() -> Iterator[None]:
     stop = threading.Event()
@@ -327,70 +330,3 @@ def _sending() -> Iterator[None]:
         # What is in hand is finished: it would come twice otherwise.
         stop.set()
         thread.join()
-
-
-def _endpoint(given: str) -> WebhookEndpoint:
-    rows = [row for row in WebhookEndpoint.objects.using(_using()) if _is_meant(row, given)]
-    if not rows:
-        raise CommandError(
-            "No endpoint has this id, description or URL. `authmail_webhook list` shows them all."
-        )
-    if len(rows) > 1:
-        raise CommandError(f"{len(rows)} endpoints go by this. Give the id: {_listed(rows)}")
-    return rows[0]
-
-
-def _listed(rows: Iterable[WebhookEndpoint]) -> str:
-    oldest_first = sorted(rows, key=lambda row: row.created_at)
-    return ", ".join(
-        f"{row.pk} (made at {row.created_at:%Y-%m-%d %H:%M:%S} UTC)" for row in oldest_first
-    )
-
-
-def _is_meant(row: WebhookEndpoint, given: str) -> bool:
-    begins = len(given) >= 4 and str(row.pk).startswith(given.lower())
-    return begins or given in (row.pk.hex, row.description, row.url)
-
-
-def _owner(given: str) -> str:
-    """Return whose messages are meant, as in `Message.owner`."""
-    if given in ("", "site"):
-        return given
-    keys = ApiKey.objects.using(router.db_for_write(ApiKey))
-    try:
-        found = keys.filter(pk=uuid.UUID(given))
-    except ValueError:
-        prefix = given.removesuffix("…")
-        # What all keys begin with names none of them.
-        is_long = len(prefix) > len("am_live_")
-        found = keys.filter(prefix__startswith=prefix) if is_long else keys.none()
-    holders = set(found.values_list("holder", flat=True))
-    if len(holders) != 1:
-        raise CommandError(
-            f"--owner: {len(holders) or 'no'} keys have this prefix or id. `authmail_key list` "
-            "shows them all."
-        )
-    return f"key:{holders.pop()}"
-
-
-def _state(row: WebhookEndpoint) -> str:
-    if row.enabled:
-        since = row.failing_since
-        return "enabled" if since is None else f"failing since {since:%Y-%m-%d %H:%M} UTC"
-    why = f" ({row.disabled_reason})" if row.disabled_reason else ""
-    when = f" since {row.disabled_at:%Y-%m-%d %H:%M} UTC" if row.disabled_at else ""
-    return f"disabled{when}{why}"
-
-
-def _facts(row: WebhookEndpoint) -> dict[str, Any]:
-    times = ("created_at", "failing_since", "disabled_at")
-    return {
-        "id": str(row.pk),
-        "url": row.url,
-        "description": row.description,
-        "event_types": row.event_types,
-        "owner": row.owner,
-        "enabled": row.enabled,
-        "disabled_reason": row.disabled_reason,
-        **{name: value.isoformat() if (value := getattr(row, name)) else None for name in times},
-    }
