@@ -592,7 +592,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",
-            index=models.Index(fields=["due_at", "host"], name="authmail_webhook_due"),
+            index=models.Index(fields=["due_at", "host", "state"], name="authmail_webhook_due"),
         ),
         migrations.AddConstraint(
             model_name="webhookdelivery",

@@ -133,7 +133,8 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = _("webhook deliveries")
         indexes = [
             # The only one that couriers read: what is final has no due time.
-            models.Index(fields=["due_at", "host"], name="authmail_webhook_due"),
+            # The state in it is for the gauges, which count them without reading a row.
+            models.Index(fields=["due_at", "host", "state"], name="authmail_webhook_due"),
         ]
         constraints = [
             models.CheckConstraint(
