@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
@@ -37,6 +38,8 @@ _HARMLESS_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,40}", re.ASCII)
 
 #: Where errors of a whole object are, in Django REST framework's words.
 WHOLE = "non_field_errors"
+#: So many members of an object are named that it does not have: a body has room for a million.
+MAX_UNKNOWN = 20
 
 
 def is_harmless_name(name: str) -> bool:
@@ -47,7 +50,7 @@ def is_harmless_name(name: str) -> bool:
 def unknown_members(names: Iterable[str], place: str) -> dict[str, list[str]]:
     """Return the errors for members that `place` ("an attachment") does not have."""
     errors: dict[str, list[str]] = {}
-    for name in names:
+    for name in islice(names, MAX_UNKNOWN):
         if is_harmless_name(name):
             errors[name] = [f"is no member of {place}"]
         else:
@@ -157,6 +160,15 @@ class Address(Text):
         super().__init__(header=True, max_length=MAX_ADDRESS, validators=[_one_address], **options)
 
 
+class ShortList(serializers.ListField):
+    """A list that is counted before any entry is looked at: each has faults of its own."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+
 @extend_schema_field(
     {
         "type": ["string", "array"],
@@ -167,7 +179,7 @@ class Address(Text):
         "maxItems": MAX_RECIPIENTS,
     }
 )
-class Addresses(serializers.ListField):
+class Addresses(ShortList):
     """Mailboxes: a list of them, or one as a string."""
 
     default_error_messages = {"not_a_list": "must be an address, or a list of addresses"}

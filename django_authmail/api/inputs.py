@@ -16,6 +16,7 @@ from rest_framework import serializers
 
 from django_authmail.api.fields import (
     MAX_RECIPIENTS,
+    MAX_UNKNOWN,
     WHOLE,
     Address,
     Addresses,
@@ -26,6 +27,7 @@ from django_authmail.api.fields import (
     Locale,
     Metadata,
     Seconds,
+    ShortList,
     Text,
     Token,
     Values,
@@ -173,7 +175,7 @@ class SendRaw(_Send):
     cc = Addresses(required=False, allow_null=True)
     bcc = Addresses(required=False, allow_null=True)
     reply_to = Addresses(required=False, allow_null=True)
-    attachments = serializers.ListField(
+    attachments = ShortList(
         child=AttachmentForm(),
         required=False,
         allow_null=True,
@@ -244,7 +246,7 @@ def _nearest_hint(unknown: list[str], known: list[str]) -> str | Promise | None:
     if not unknown:
         return None
     members = ", ".join(known)
-    for name in unknown:
+    for name in unknown[:MAX_UNKNOWN]:
         if near := get_close_matches(name, known, n=1):
             return format_lazy(
                 _("Did you mean `{name}`? The members are: {members}."),

@@ -134,6 +134,13 @@ def test_says_all_that_is_wrong_at_once(api: Api) -> None:
     assert [fault["pointer"] for fault in body["errors"]] == ["/usr_name", "/to"]
 
 
+def test_names_no_more_unknown_members_than_help(api: Api) -> None:
+    # Each 'x', 'xx', …: a body of 10 MB has a million.
+    given = {**OTP, **{"x" * n: 1 for n in range(1, 40)}}
+    body = problem(api.post(body=given), 422, "validation_error")
+    assert len(body["errors"]) == 20
+
+
 def test_takes_the_shortest_lifetime(api: Api) -> None:
     assert api.post(body={**OTP, "expires_in": 30}, X_Dry_Run="1").status_code == 200
 

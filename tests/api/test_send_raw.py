@@ -160,6 +160,11 @@ def test_needs_a_key_that_allows_it(make_key: MakeKey) -> None:
             ["/attachments"],
             id="21 files",
         ),
+        # A list that is too long is not read: an entry has a fault or more, and a body millions.
+        pytest.param(
+            {"attachments": [{}] * 21}, "validation_error", ["/attachments"], id="21 of none"
+        ),
+        pytest.param({"to": ["x"] * 51}, "validation_error", ["/to"], id="51 of no address"),
         pytest.param(
             {"attachments": [attachment(), "x"]},
             "validation_error",
