@@ -54,11 +54,13 @@ class UnsafeHeader(AuthmailError, ValueError):
 
     def __init__(self, field: str, problem: str = "") -> None:
         self.field = field
+        #: What is wrong where it is no line break or control character; empty where it is.
+        self.problem = problem
         # The value is not shown: it is hostile, and it may hold a code.
         super().__init__(
             f"{field} {problem}"
             if problem
-            else f"{field} contains a carriage return, line feed or NUL character; "
+            else f"{field} contains a line break, NUL or another control character; "
             "remove it, header fields are one line"
         )
 

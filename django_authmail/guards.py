@@ -55,7 +55,7 @@ def safe_header(value: str, field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise UnsafeHeader(field) from None
+        raise UnsafeHeader(field, "contains half of a character, a lone surrogate") from None
     return value
 
 

@@ -358,7 +358,7 @@ def test_e003_a_line_break_in_from(settings: Settings, address: str) -> None:
     settings.DEFAULT_FROM_EMAIL = address
     expect(
         "E003",
-        "DEFAULT_FROM_EMAIL contains a carriage return, line feed or NUL character; remove it, "
+        "DEFAULT_FROM_EMAIL contains a line break, NUL or another control character; remove it, "
         "header fields are one line.",
         f"It is one line. {FROM_HINT}",
     )

@@ -26,7 +26,7 @@ from django_authmail.guards import (
         pytest.param("a\x0bb", id="vertical tab"),
         pytest.param("a\x85b", id="next line of latin-1"),
         pytest.param("a\u2028b", id="line separator of unicode"),
-        pytest.param("a\ud800b", id="lone surrogate"),
+        pytest.param("a\x7fb", id="delete"),
     ],
 )
 def test_refuses_what_could_break_a_header(value: str) -> None:
@@ -34,9 +34,18 @@ def test_refuses_what_could_break_a_header(value: str) -> None:
         safe_header(value, "subject")
     assert caught.value.field == "subject"
     assert caught.value.code == "crlf_in_header"
-    assert "subject contains a carriage return" in str(caught.value)
+    assert "subject contains a line break, NUL or another control" in str(caught.value)
     # The value is hostile, and it may hold a code: it is in no message.
     assert "Bcc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("a\ud800b", "contains half of a character"), ("=?utf-8?q?x?=", "MIME encoded word")],
+)
+def test_says_what_no_header_can_carry(value: str, problem: str) -> None:
+    with pytest.raises(UnsafeHeader, match=f"subject .*{problem}"):
+        safe_header(value, "subject")
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,10 @@ KINDS: dict[str, Kind] = {
     "crlf_in_header": Kind(
         status=422,
         title="Line break in a header field",
-        hint=_("Remove carriage returns, line feeds and NUL: header fields are one line."),
+        hint=_(
+            "Remove carriage returns, line feeds, NUL and other control characters: a header field "
+            "is one line."
+        ),
     ),
     "invalid_recipient": Kind(
         status=422,

@@ -64,8 +64,11 @@ def _one_address(value: str) -> None:
         return  # said already
     try:
         header_address(value, "it")
-    except (InvalidAddress, UnsafeHeader) as error:
-        fault = serializers.ValidationError(str(error), code=error.code)
+    except InvalidAddress as error:
+        fault = serializers.ValidationError(_said(error), code=error.code)
+    except UnsafeHeader as error:
+        code = InvalidAddress.code if error.problem else error.code
+        fault = serializers.ValidationError(_said(error), code=code)
     else:
         return
     raise fault
@@ -79,10 +82,14 @@ def _safe(value: str) -> None:
     try:
         safe_header(value, "it")
     except UnsafeHeader as error:
-        fault = serializers.ValidationError(str(error))
+        fault = serializers.ValidationError(_said(error), None if error.problem else error.code)
     else:
         return
     raise fault
+
+
+def _said(error: InvalidAddress | UnsafeHeader) -> str:
+    return str(error).removeprefix("it ")
 
 
 def _fits_a_body(value: str) -> None:
@@ -106,9 +113,7 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         if self._header and _LINE_BREAK.search(data):
-            raise serializers.ValidationError(
-                "contains a carriage return, line feed or NUL character", code="crlf_in_header"
-            )
+            raise serializers.ValidationError(_said(UnsafeHeader("it")), UnsafeHeader.code)
         return str(data)
 
 
@@ -164,8 +169,9 @@ class ShortList(serializers.ListField):
     """A list that is counted before any entry is looked at: each has faults of its own."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        if isinstance(data, list) and len(data) > self.max_length:
-            self.fail("max_length", max_length=self.max_length)
+        most = self.max_length
+        if most is not None and isinstance(data, list) and len(data) > most:
+            self.fail("max_length", max_length=most)
         return super().to_internal_value(data)
 
 

@@ -31,6 +31,16 @@ pytestmark = pytest.mark.django_db
         ),
         pytest.param({"to": "a@example.com\n"}, "crlf_in_header", ["/to"], id="a trailing LF"),
         pytest.param({"to": "a@example.com\0"}, "crlf_in_header", ["/to"], id="NUL"),
+        pytest.param({"to": "a\u2028b@example.com"}, "crlf_in_header", ["/to"], id="U+2028"),
+        pytest.param(
+            {"to": "=?utf-8?q?a=0D=0Ab?= <a@example.com>"},
+            "crlf_in_header",
+            ["/to"],
+            id="a hidden CR LF",
+        ),
+        pytest.param(
+            {"to": "=?utf-8?q?a?=@example.com"}, "invalid_recipient", ["/to"], id="an encoded word"
+        ),
         pytest.param(
             {"to": "a\n@example.com", "code": 1},
             "crlf_in_header",

@@ -138,6 +138,7 @@ def test_needs_a_key_that_allows_it(make_key: MakeKey) -> None:
         ),
         pytest.param({"subject": ""}, "validation_error", ["/subject"], id="no subject"),
         pytest.param({"subject": "a\nb"}, "crlf_in_header", ["/subject"], id="two lines"),
+        pytest.param({"subject": "a\vb"}, "crlf_in_header", ["/subject"], id="a vertical tab"),
         pytest.param({"subject": "x" * 999}, "validation_error", ["/subject"], id="999 characters"),
         pytest.param(
             {"subject": "=?utf-8?q?x?="}, "validation_error", ["/subject"], id="an encoded word"
