@@ -117,10 +117,13 @@ class AuthmailView(APIView):
     def check_permissions(self, request: Request) -> None:
         if not self.get_authenticators():
             return
-        if not self.caller.may_come_from(clients.client_address(request)):
-            raise Problem("ip_not_allowed")
+        self.check_network(request)
         if self.scope and self.scope not in self.caller.scopes:
             raise Problem("insufficient_scope", f"The key does not have the scope {self.scope!r}.")
+
+    def check_network(self, request: Request) -> None:
+        if not self.caller.may_come_from(clients.client_address(request)):
+            raise Problem("ip_not_allowed")
 
     def get_format_suffix(self, **kwargs: Any) -> None:
         return None

@@ -95,7 +95,9 @@ class ReadyView(AuthmailView):
             return False
         if any(f.check in ("database", "migrations") and not f.ok for f in findings):
             return authentication.has_setting_key(request)
-        authentication.authenticate(request)
+        # As any view that asks for a key: guesses are counted, and a key has its networks.
+        self.caller, _ = authentication.BearerAuthentication().authenticate(request)
+        self.check_network(request)
         return True
 
 

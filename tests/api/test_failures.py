@@ -44,6 +44,13 @@ def test_failures_are_throttled_and_a_valid_key_is_not(key: str, make_key: MakeK
     assert "192.0.2.1" not in str(body)
 
 
+def test_guesses_at_the_readiness_probe_count_too() -> None:
+    guesser = Api(key="wrong", client=Client(REMOTE_ADDR="192.0.2.1"))
+    asked = [guesser.get("/health/ready").status_code for _ in range(3)]
+    assert asked == [401, 401, 429]
+    assert call() == 429
+
+
 def test_each_address_has_its_own_count() -> None:
     assert [call("192.0.2.1") for _ in range(3)] == [401, 401, 429]
     assert call("192.0.2.2") == 401

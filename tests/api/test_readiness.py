@@ -95,6 +95,11 @@ def test_a_key_that_is_none_is_refused() -> None:
     problem(Api(key="am_live_x").get("/health/ready"), 401, "invalid_api_key")
 
 
+def test_a_key_of_another_network_is_refused(make_key: MakeKey) -> None:
+    key = make_key(networks=("192.0.2.0/24",))[1]
+    problem(Api(key=key).get("/health/ready"), 403, "ip_not_allowed")
+
+
 @pytest.mark.usefixtures("no_database")
 def test_a_database_that_is_down_is_named(settings: Settings) -> None:
     settings.AUTHMAIL_API_KEY = SETTING_KEY
