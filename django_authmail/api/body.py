@@ -7,6 +7,7 @@ the code in them, for every error tracker that looks at the request later.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.api.problems import Fault, Problem
@@ -28,6 +30,9 @@ MAX_DRAINED_BYTES = 64 * 1024 * 1024
 #: The deepest body of the contract has three levels. Python's own limit differs by version, and
 #: what walks over the value later must not meet it.
 MAX_DEPTH = 32
+
+
+_NOT_COMPRESSED = _("Send the body as it is, without the header `Content-Encoding`.")
 
 
 class _Readable(Protocol):
@@ -56,8 +61,10 @@ def _check_type(request: HttpRequest) -> None:
     # JSON between systems is UTF-8 (RFC 8259 8.1).
     if (request.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", "JSON is UTF-8; another charset is not read.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", "A compressed body is not read.")
+    if request.headers.get("Content-Encoding", "").lower() not in ("", "identity"):
+        raise Problem(
+            "unsupported_media_type", "A compressed body is not read.", hint=_NOT_COMPRESSED
+        )
 
 
 @sensitive_variables()
@@ -72,6 +79,10 @@ def _read(request: HttpRequest) -> bytes:
         content += chunk
         if len(content) > MAX_BODY_BYTES:
             _refuse_too_large(stream, unread=MAX_DRAINED_BYTES)
+    if len(content) < declared:
+        # To WSGI, the end of the connection is that of the body: an object may be whole in what
+        # came, and its sender is gone all the same (RFC 9112, 8).
+        _refuse_broken()
     return bytes(content)
 
 
@@ -80,6 +91,10 @@ def _next_chunk(stream: _Readable) -> bytes:
         return stream.read(_CHUNK_BYTES)
     # Django's UnreadablePostError, or what a server's own stream of a chunked body raises, which
     # need not be an OSError. Outside of the block above, for its context.
+    _refuse_broken()
+
+
+def _refuse_broken() -> NoReturn:
     raise Problem("malformed_json", "The connection or the form of the body broke within it.")
 
 
@@ -118,6 +133,9 @@ class _Refused(ValueError):
 def _parse(content: bytes) -> Any:
     if not content:
         raise Problem("malformed_json", "The body is empty.")
+    if content.startswith(codecs.BOM_UTF8):
+        detail = "The body begins with a byte order mark, as a file that Windows wrote does."
+        raise Problem("malformed_json", detail)
     try:
         value = json.loads(
             content.decode(),
@@ -161,7 +179,7 @@ def _finite(text: str) -> float:
 @sensitive_variables()
 def _check_depth(value: Any) -> None:
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         level = [
             inner
             for outer in level

@@ -16,6 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from django_authmail.api import body
 from django_authmail.api.problems import Problem
+from django_authmail.models import Message
 from tests.api.conftest import OTP, Api, problem
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def test_refuses_what_is_no_json(api: Api, content: bytes) -> None:
     assert "222222" not in json.dumps(body)
 
 
+def test_names_a_byte_order_mark(api: Api) -> None:
+    # What Windows writes into files of "UTF-8".
+    content = json.dumps(OTP).encode("utf-8-sig")
+    assert "byte order mark" in problem(api.post(body=content), 400, "malformed_json")["detail"]
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -64,8 +71,15 @@ def test_refuses_other_types_and_says_which_header_to_send(api: Api, kind: str) 
     )
 
 
-def test_refuses_a_compressed_body(api: Api) -> None:
-    problem(api.post(Content_Encoding="gzip"), 415, "unsupported_media_type")
+@pytest.mark.parametrize("coding", ["gzip", "identity, gzip"])
+def test_refuses_a_compressed_body(api: Api, coding: str) -> None:
+    body = problem(api.post(Content_Encoding=coding), 415, "unsupported_media_type")
+    assert "Content-Encoding" in body["hint"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_reads_what_is_not_compressed(api: Api, coding: str) -> None:
+    assert api.post(Content_Encoding=coding, **DRY).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -96,6 +110,20 @@ def test_a_body_of_20_mb_gets_an_answer_over_a_socket(live_server: LiveServer, a
     assert response.status == 413
     assert json.load(response)["code"] == "payload_too_large"
     connection.close()
+
+
+@pytest.mark.parametrize("missing", [1, 1000])
+def test_a_body_that_ends_before_its_length_is_refused(api: Api, missing: int) -> None:
+    # RFC 9112, 8: it is incomplete, though an object may be whole in it.
+    content = json.dumps(OTP).encode()
+    environ: dict[str, Any] = {
+        "wsgi.input": BytesIO(content),
+        "CONTENT_LENGTH": str(len(content) + missing),
+    }
+    headers = {"Authorization": f"Bearer {api.key}"}
+    refused = api.client.generic("POST", "/send/otp", headers=headers, **environ)
+    problem(refused, 400, "malformed_json")
+    assert not Message.objects.exists()
 
 
 def _without_length(api: Api, stream: BytesIO, *, terminated: bool) -> Answer:
