@@ -83,6 +83,7 @@ class ReadyView(AuthmailView):
             "not_ready",
             f"Not working: {', '.join(check['check'] for check in failing)}.",
             members={"checks": checks if is_known else failing},
+            retry_after=readiness.FRESH_SECONDS,
         )
 
     def _has_key(self, request: Request, findings: list[readiness.Finding]) -> bool:
@@ -115,7 +116,7 @@ class MetricsView(AuthmailView):
             raise Problem("not_found", "metrics disabled", hint=hint)
         if not metrics.available():
             hint = _("Whoever runs this service has to install `django-authmail[metrics]`.")
-            raise Problem("not_found", "metrics not installed", hint=hint)
+            raise Problem("not_found", "metrics disabled", hint=hint)
         content, content_type = metrics.exposition()
         return HttpResponse(content, content_type=content_type)
 

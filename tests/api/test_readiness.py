@@ -103,7 +103,9 @@ def test_a_key_of_another_network_is_refused(make_key: MakeKey) -> None:
 @pytest.mark.usefixtures("no_database")
 def test_a_database_that_is_down_is_named(settings: Settings) -> None:
     settings.AUTHMAIL_API_KEY = SETTING_KEY
-    body = problem(Client().get("/health/ready"), 503, "not_ready")
+    response = Client().get("/health/ready")
+    body = problem(response, 503, "not_ready")
+    assert (response["Retry-After"], body["retry_after"]) == ("1", 1)
     failing = {"status": "failing"}
     assert body["checks"] == [{"check": "database"} | failing, {"check": "migrations"} | failing]
     assert body["retryable"] is True
