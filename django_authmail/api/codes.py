@@ -222,6 +222,15 @@ KINDS: dict[str, Kind] = {
         retryable=True,
         hint=_("Nothing was sent. Whoever runs this service has paused it and will resume it."),
     ),
+    "database_unavailable": Kind(
+        status=503,
+        title="The database is not available",
+        retryable=True,
+        hint=_(
+            "Send it again after as many seconds as `Retry-After` says, with the same "
+            "Idempotency-Key: by that, no mail leaves twice."
+        ),
+    ),
     "not_ready": Kind(
         status=503,
         title="This process cannot do its work now",

@@ -20,7 +20,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from django_authmail import logs, tracing
+from django_authmail import logs, tracing, transactions
 from django_authmail.api.codes import KINDS
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._-]{0,200}", re.ASCII)
+
+#: A server that restarts is back within some seconds; what asks again costs one connection.
+_DATABASE_SECONDS = 1
 
 #: Languages of the hints.
 LANGUAGES = ("en", "ko")
@@ -100,7 +103,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     if problem is None:
         facts = logs.describe_apart(error)
         log(logging.ERROR, "api.failed", **facts, request_id=request_id)
-        problem = Problem("internal_error", "An unexpected error was logged with the request_id.")
+        problem = _failure(error)
     else:
         log(
             logging.INFO,
@@ -178,6 +181,15 @@ def _problem(error: Exception) -> Problem | None:
         if isinstance(error, foreign):
             return Problem(code)
     return None
+
+
+def _failure(error: Exception) -> Problem:
+    """Return the problem for an error that is nobody's answer, and was logged."""
+    if isinstance(error, transactions.FAILED) and not logs.lacks_tables(error):
+        # After a hand-over, no such error comes here: its outcome is what is answered.
+        detail = "The database of this service did not answer, or not in time."
+        return Problem("database_unavailable", detail, retry_after=_DATABASE_SECONDS)
+    return Problem("internal_error", "An unexpected error was logged with the request_id.")
 
 
 def _instance(path: str) -> str:

@@ -50,5 +50,6 @@ class Attempts:
         if answer.status not in (429, 503):
             return False
         # What is no problem of this API comes from something in between, which may have handed the
-        # request on.
-        return problem is not None or self._call.is_repeatable
+        # request on; and a database may have gone away after the request was in it.
+        is_sure = problem is not None and problem["code"] != "database_unavailable"
+        return is_sure or self._call.is_repeatable

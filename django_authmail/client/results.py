@@ -67,6 +67,9 @@ _NO_IDEMPOTENCY = (
 )
 
 
+_IN_DOUBT = ("database_unavailable", "idempotency_in_progress", "internal_error")
+
+
 def result(call: Call[T], url: str, outcome: Outcome) -> T:
     """Return what the service answered; raise a ClientError for everything else."""
     if isinstance(outcome, Lost):
@@ -153,7 +156,7 @@ def _unexpected(call: Call[Any], url: str, answer: Received, what: str) -> Unexp
 
 def _in_doubt(status: int, problem: Mapping[str, Any]) -> bool:
     # A 502 without a reason is about a mail that is still being handed over.
-    return problem["code"] in ("internal_error", "idempotency_in_progress") or (
+    return problem["code"] in _IN_DOUBT or (
         status == 502 and problem.get("reason") in (None, "", "outcome_unknown")
     )
 

@@ -36,6 +36,21 @@ def service(
         yield running
 
 
+@pytest.fixture(scope="module")
+def no_database(
+    certificate: ServerCertificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service that began while its database did not run."""
+    url = f"postgres://nobody:none@127.0.0.1:{servers.free_port()}/none"
+    with (
+        servers.running(certificate) as smtp,
+        web.running(
+            "gunicorn", smtp, tmp_path_factory.mktemp("no_database"), DATABASE_URL=url
+        ) as running,
+    ):
+        yield running
+
+
 def wait_for_rows(service: Service, wanted: list[tuple[str]]) -> None:
     deadline = time.monotonic() + 30
     while (rows := service.rows("state")) != wanted:
@@ -214,3 +229,20 @@ def test_a_mail_that_is_being_handed_over_keeps_nobody_waiting(
     finally:
         smtp.hold = False
         smtp.release.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/send/otp"), ("GET", "/messages/5d0f0c6e-6a57-4a55-9d5f-0c8a3f0f7a11")],
+)
+@pytest.mark.parametrize("key", [web.KEY, "am_live_" + "x" * 36], ids=["a key", "an unknown one"])
+def test_while_the_database_is_away_callers_are_told_to_come_again(
+    no_database: Service, method: str, path: str, key: str
+) -> None:
+    body = BODY if method == "POST" else None
+    answer = no_database.talk(request(method, path, body, Authorization=f"Bearer {key}"))
+    members = answer.json()
+    assert (answer.status, members["code"]) == (503, "database_unavailable")
+    assert (members["retryable"], members["retry_after"]) == (True, 1)
+    assert answer.headers["retry-after"] == "1"
+    assert "api.failed error=OperationalError" in no_database.errors()[-1]

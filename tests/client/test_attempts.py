@@ -39,6 +39,10 @@ SURE = [
 ]
 
 
+# Nobody knows where in the request the database went away.
+UNSURE = problem(503, "database_unavailable", retry_after="0")
+
+
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_connection_is_repeated_with_the_same_key(
     client: Any, service: Service, fault: Step
@@ -84,6 +88,16 @@ def test_without_idempotency_a_page_of_a_proxy_is_not_repeated(
     assert service.connections == 1
 
 
+def test_without_idempotency_a_database_that_went_away_is_not_asked_again(
+    make_client: MakeClient, service: Service
+) -> None:
+    service.script(UNSURE, answer())
+    with pytest.raises(ServiceUnavailable) as caught:
+        make_client(service.url, idempotency=False).send_otp(*OTP)
+    assert caught.value.may_have_been_sent
+    assert len(service.requests) == 1
+
+
 @pytest.mark.parametrize("fault", SURE)
 def test_without_idempotency_what_surely_did_nothing_is_repeated(
     make_client: MakeClient, service: Service, fault: Step
@@ -113,6 +127,7 @@ def test_a_port_where_nobody_listens_is_tried_four_times(
     "fault",
     [
         *SURE,
+        pytest.param(UNSURE, id="its database is away"),
         pytest.param(problem(409, "idempotency_in_progress", retry_after="0"), id="still running"),
         pytest.param(
             answer(503, b"<h1>Try later</h1>", content_type="text/html", Retry_After="0"),
