@@ -33,6 +33,7 @@ from django_authmail.webhooks.settlement import FAILING_FOR
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import accepted
 from tests.webhooks.receiver import Receiver, receiving
+from tests.webhooks.rows import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -477,7 +478,7 @@ def test_several_are_sent_again_and_the_others_are_counted(
     assert "Not sent again: 1 on the way already." in again
     assert deliver() == 1
     with monkeypatch.context() as patch:
-        patch.setattr("django_authmail.admin.webhook_deliveries.MOST_AT_ONCE", 1)
+        patch.setattr("django_authmail.admin.replay_pages.MOST_AT_ONCE", 1)
         refused = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
     assert "Nothing was sent again: choose 1 at most." in refused
     assert deliver() == 0
@@ -568,3 +569,25 @@ def test_a_delivery_to_an_endpoint_that_is_gone_has_a_page(
     WebhookEndpoint.objects.filter(pk=row.pk)._raw_delete("default")
     for page in (DELIVERIES, f"{DELIVERIES}{sent.pk}/change/"):
         assert "deleted" in text_of(admin_client, page)
+
+
+def test_says_what_was_deleted_while_it_was_to_be_sent_again(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    sent = [endpoints.send_test(row.pk).pk for _ in range(3)]
+    deliver()
+    update = f"UPDATE {connection.ops.quote_name(WebhookDelivery._meta.db_table)}"
+
+    def delete(number: int) -> None:
+        WebhookDelivery.objects.filter(pk=sent[number]).delete()
+
+    with meanwhile(update, lambda: delete(0)):
+        text = posted(admin_client, f"{DELIVERIES}{sent[0]}/replay/")
+    assert "Not sent again: 1 that were deleted in this moment." in text
+    chosen = [str(pk) for pk in sent[1:]]
+    with meanwhile(update, lambda: delete(1)):
+        text = posted(admin_client, DELIVERIES, action="replay", _selected_action=chosen)
+    assert "1 webhook will be sent again." in text
+    assert "Not sent again: 1 that were deleted in this moment." in text
+    assert "on the way already" not in text

@@ -22,6 +22,7 @@ from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.sealing import seal
 from django_authmail.webhooks import endpoints, verify
 from django_authmail.webhooks.courier import Courier
+from tests.webhooks.rows import meanwhile
 from tests.webhooks.scripted import Receiver, listening
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -357,6 +358,23 @@ def test_sends_what_waits_for_a_later_attempt_now(receiver: Receiver) -> None:
     assert deliver() == 2
     WebhookDelivery.objects.filter(pk=one.pk).update(state=State.PENDING, **later)
     assert run("replay", str(one.pk))[0].startswith("1 webhook will be sent now")
+
+
+def test_a_replay_says_what_was_deleted_in_that_moment(receiver: Receiver) -> None:
+    row, _ = endpoints.create(receiver.url)
+    kept, *gone = [delivery(row, State.FAILED) for _ in range(3)]
+
+    def delete(*rows: WebhookDelivery) -> None:
+        WebhookDelivery.objects.filter(pk__in=[each.pk for each in rows]).delete()
+
+    with meanwhile("UPDATE", lambda: delete(gone[0])):
+        said, beside = run("replay", "--since", "1d")
+    assert said.startswith("2 webhooks will be sent again")
+    assert beside == "Not sent again: 1 that were deleted in this moment."
+    WebhookDelivery.objects.update(due_at=None, state=State.FAILED)
+    with meanwhile("UPDATE", lambda: delete(gone[1])):
+        assert refused("replay", str(gone[1].pk)) == "It was not sent again."
+    assert WebhookDelivery.objects.get() == kept
 
 
 def test_a_replay_leaves_tests_out_and_says_where_there_is_nothing(receiver: Receiver) -> None:

@@ -1,15 +1,20 @@
-"""Where a person sends one webhook again."""
+"""Where a person sends webhooks again: one, or those that were chosen in the list."""
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -18,6 +23,10 @@ from django_authmail.webhooks import replaying
 
 if TYPE_CHECKING:
     from django_authmail.admin.webhook_deliveries import WebhookDeliveryAdmin
+
+
+#: Webhooks that one action sends again.
+MOST_AT_ONCE = 1000
 
 
 class ReplayPages:
@@ -42,11 +51,69 @@ class ReplayPages:
         row = rows.first()
         if row is None:
             raise Http404
-        if replaying.replay(WebhookDelivery.objects.filter(pk=id)).count:
+        done = replaying.replay(WebhookDelivery.objects.filter(pk=id))
+        if done.gone:
+            messages.warning(request, _GONE % {"count": done.gone})
+            return HttpResponseRedirect(self._url("changelist"))
+        if done.count:
             self._admin.log_change(request, row, "sent again")
         else:
             messages.warning(request, _("It was not sent again; why is said below."))
         return HttpResponseRedirect(self._url("change", id))
 
-    def _url(self, page: str, id: uuid.UUID) -> str:
-        return reverse(f"{self._admin.admin_site.name}:authmail_webhookdelivery_{page}", args=[id])
+    def replay_chosen(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
+        """Send those of the list again that can be, and say how many, and why not the others."""
+        if queryset.count() > MOST_AT_ONCE:
+            # Each is read with what was posted, and noted in the history.
+            refusal = gettext(
+                "Nothing was sent again: choose %(most)d at most. For more there is the command "
+                "authmail_webhook replay."
+            )
+            messages.error(request, refusal % {"most": MOST_AT_ONCE})
+            return
+        now = timezone.now()
+        rows: list[WebhookDelivery] = []
+        left: Counter[replaying.Obstacle] = Counter()
+        for row in queryset:
+            if (obstacle := replaying.obstacle(row, now)) is None:
+                rows.append(row)
+            else:
+                left[obstacle] += 1
+        keys = [row.pk for row in rows]
+        done = replaying.replay(WebhookDelivery.objects.filter(pk__in=keys))
+        # A courier or another person was faster.
+        left[replaying.Obstacle.UNDER_WAY] += len(rows) - done.count - done.gone
+        for row in rows:
+            self._admin.log_change(request, row, "sent again")
+        said = ngettext(
+            "%(count)d webhook will be sent again.",
+            "%(count)d webhooks will be sent again.",
+            done.count,
+        )
+        level = messages.SUCCESS if done.count else messages.WARNING
+        messages.add_message(request, level, said % {"count": done.count})
+        for obstacle, words in _LEFT_OUT.items():
+            if left[obstacle]:
+                messages.warning(request, words % {"count": left[obstacle]})
+
+        if done.gone:
+            messages.warning(request, _GONE % {"count": done.gone})
+
+    def _url(self, page: str, *args: uuid.UUID) -> str:
+        return reverse(f"{self._admin.admin_site.name}:authmail_webhookdelivery_{page}", args=args)
+
+
+_LEFT_OUT: dict[replaying.Obstacle, Promise] = {
+    replaying.Obstacle.UNDER_WAY: _("Not sent again: %(count)d on the way already."),
+    replaying.Obstacle.OF_A_REQUEST: _(
+        "Not sent again: %(count)d of a request's own webhook, whose URL and secret are gone."
+    ),
+    replaying.Obstacle.DISABLED: _(
+        "Not sent again: %(count)d to an endpoint that is disabled. Enable it first."
+    ),
+    replaying.Obstacle.ERASED: _(
+        "Not sent again: %(count)d without what was sent, which is not kept any more."
+    ),
+}
+# Old ones are deleted, and those of an endpoint or of an address that somebody has deleted.
+_GONE = _("Not sent again: %(count)d that were deleted in this moment.")

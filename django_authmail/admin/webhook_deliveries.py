@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth import get_permission_codename
 from django.db.models import QuerySet
@@ -17,7 +16,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from django_authmail.admin import shown
@@ -42,8 +41,6 @@ _SOON = timedelta(seconds=10)
 _LONG = timedelta(seconds=10)
 _LOOK_SECONDS = 2
 _OF_A_REQUEST = "request"
-#: Webhooks that one action sends again.
-MOST_AT_ONCE = 1000
 
 
 class ReceiverFilter(admin.SimpleListFilter):
@@ -194,41 +191,7 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
 
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
-        if queryset.count() > MOST_AT_ONCE:
-            # Each is read with what was posted, and noted in the history.
-            refusal = gettext(
-                "Nothing was sent again: choose %(most)d at most. For more there is the command "
-                "authmail_webhook replay."
-            )
-            messages.error(request, refusal % {"most": MOST_AT_ONCE})
-            return
-        now = timezone.now()
-        rows: list[WebhookDelivery] = []
-        left: Counter[replaying.Obstacle] = Counter()
-        for row in queryset:
-            if (obstacle := replaying.obstacle(row, now)) is None:
-                rows.append(row)
-            else:
-                left[obstacle] += 1
-        keys = [row.pk for row in rows]
-        count = replaying.replay(WebhookDelivery.objects.filter(pk__in=keys)).count
-        # A courier or another person was faster.
-        left[replaying.Obstacle.UNDER_WAY] += len(rows) - count
-        for row in rows:
-            self.log_change(request, row, "sent again")
-        self.message_user(
-            request,
-            ngettext(
-                "%(count)d webhook will be sent again.",
-                "%(count)d webhooks will be sent again.",
-                count,
-            )
-            % {"count": count},
-            messages.SUCCESS if count else messages.WARNING,
-        )
-        for obstacle, words in _LEFT_OUT.items():
-            if left[obstacle]:
-                messages.warning(request, words % {"count": left[obstacle]})
+        ReplayPages(self).replay_chosen(request, queryset)
 
     # -- columns and facts --------------------------------------------------------------------
 
@@ -369,20 +332,6 @@ _OBSTACLES: dict[replaying.Obstacle, str | Promise] = {
     ),
     replaying.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
     replaying.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
-}
-
-
-_LEFT_OUT: dict[replaying.Obstacle, Promise] = {
-    replaying.Obstacle.UNDER_WAY: _("Not sent again: %(count)d on the way already."),
-    replaying.Obstacle.OF_A_REQUEST: _(
-        "Not sent again: %(count)d of a request's own webhook, whose URL and secret are gone."
-    ),
-    replaying.Obstacle.DISABLED: _(
-        "Not sent again: %(count)d to an endpoint that is disabled. Enable it first."
-    ),
-    replaying.Obstacle.ERASED: _(
-        "Not sent again: %(count)d without what was sent, which is not kept any more."
-    ),
 }
 
 

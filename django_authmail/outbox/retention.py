@@ -8,8 +8,9 @@ locked nor read through.
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -108,9 +109,23 @@ def _delete(rows: QuerySet[Any], batch: int, using: str) -> int:
         # Looked at again once they are locked: what somebody has sent again meanwhile is kept.
         locked = rows.filter(pk__in=keys).select_for_update(of=of).order_by("pk")
         keys = list(locked.values_list("pk", flat=True)) if keys else []
+        if rows.model is Message:
+            keys = _told_of(keys, using)
         if keys:
             rows.model._default_manager.using(using).filter(pk__in=keys).delete()
         return len(keys)
 
     of = ("self",) if connections[using].features.has_select_for_update_of else ()
     return retried(delete, using=using)
+
+
+def _told_of(messages: Collection[uuid.UUID], using: str) -> list[uuid.UUID]:
+    """Return those of `messages` whose webhooks are over, and stay so: they go along.
+
+    A replay writes to a webhook alone. Either it was there before, and the message is kept; or it
+    waits for the lock, and finds that the webhook is gone.
+    """
+    webhooks = WebhookDelivery.objects.using(using).filter(message_id__in=messages)
+    locked = webhooks.select_for_update().order_by("pk").values_list("message_id", "due_at")
+    wanted = {message for message, due_at in locked if due_at is not None}
+    return [id for id in messages if id not in wanted]

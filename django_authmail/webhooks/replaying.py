@@ -46,6 +46,8 @@ class Replayed:
     again: int
     #: They waited for a later attempt.
     sooner: int
+    #: They were there, and deleted before they could be sent: kept long enough, or erased.
+    gone: int = 0
 
     @property
     def count(self) -> int:
@@ -91,10 +93,11 @@ def replay(rows: QuerySet[WebhookDelivery]) -> Replayed:
     now = db_now(using)
     given = rows.using(using)
     ended_still = Q(due_at__isnull=True, sealed_payload__isnull=False)
-    again = _due(replayable(given), ended_still, now, using, settled_at=None, reason="")
+    again, left = _due(replayable(given), ended_still, now, using, settled_at=None, reason="")
     # Their reason stays: it says that they failed before.
-    sooner = _due(waiting(given, now), Q(state=State.PENDING, due_at__gt=now), now, using)
-    done = Replayed(again=again, sooner=sooner)
+    waits_still = Q(state=State.PENDING, due_at__gt=now)
+    sooner, others = _due(waiting(given, now), waits_still, now, using)
+    done = Replayed(again=again, sooner=sooner, gone=left + others)
     if done.count:
         facts = {"count": done.again, "sooner": done.sooner}
         transaction.on_commit(
@@ -105,19 +108,23 @@ def replay(rows: QuerySet[WebhookDelivery]) -> Replayed:
 
 def _due(
     rows: QuerySet[WebhookDelivery], still: Q, now: datetime, using: str, **changes: object
-) -> int:
-    """Make rows due now, those that are `still` as they were chosen, and return how many.
+) -> tuple[int, int]:
+    """Make rows due now, those that are `still` as they were chosen; say how many, and how many
+    are not there any more.
 
     Each batch in a transaction of its own: they are many where an endpoint was disabled for long.
     """
     ids = list(rows.values_list("pk", flat=True))
 
-    def write(batch: Sequence[uuid.UUID]) -> int:
-        found = WebhookDelivery.objects.using(using).filter(still, pk__in=batch)
-        count = found.update(state=State.PENDING, due_at=now, round_count=0, **changes)
+    def write(batch: Sequence[uuid.UUID]) -> tuple[int, int]:
+        found = WebhookDelivery.objects.using(using).filter(pk__in=batch)
+        count = found.filter(still).update(
+            state=State.PENDING, due_at=now, round_count=0, **changes
+        )
         if count:
             recording.announce(using)
-        return count
+        return count, 0 if count == len(batch) else len(batch) - found.count()
 
     batches = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
-    return sum(retried(partial(write, batch), using=using) for batch in batches)
+    done = [retried(partial(write, batch), using=using) for batch in batches]
+    return sum(count for count, _ in done), sum(gone for _, gone in done)

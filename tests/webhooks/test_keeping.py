@@ -109,6 +109,42 @@ def test_what_is_replayed_while_a_purge_begins_is_kept(told: WebhookEndpoint) ->
     assert WebhookDelivery.objects.get().state == "pending"
 
 
+def test_a_message_whose_webhook_is_replayed_while_its_purge_begins_is_kept(
+    told: WebhookEndpoint, settings: Settings
+) -> None:
+    settings.AUTHMAIL_RETAIN_MESSAGES = timedelta(days=1)
+    [claim] = deliveries.claim_due(1)
+    settle(claim, posted())
+    # Another, which goes all the same.
+    other = submitted()
+    queue.settle(other, accepted(other), carrier="default")
+    [its] = deliveries.claim_due(1)
+    settle(its, posted())
+    make_old(2)
+    table = connection.ops.quote_name(WebhookDelivery._meta.db_table)
+
+    def replay() -> None:
+        assert replaying.replay(WebhookDelivery.objects.filter(pk=claim.id)).again == 1
+
+    # Once its message is chosen, and before anything is deleted: the first look is at old webhooks.
+    with meanwhile(f"SELECT {table}", replay, time=2):
+        assert run("authmail_purge") == "Deleted: 1 messages\n"
+    row = WebhookDelivery.objects.get()
+    assert (row.pk, row.state, row.message_id) == (claim.id, "pending", claim.message)
+
+
+def test_a_replay_of_what_is_deleted_in_that_moment_says_so(
+    told: WebhookEndpoint, settings: Settings
+) -> None:
+    settings.AUTHMAIL_RETAIN_MESSAGES = timedelta(days=1)
+    [claim] = deliveries.claim_due(1)
+    settle(claim, posted())
+    make_old(2)
+    with meanwhile("UPDATE", lambda: run("authmail_purge")):
+        done = replaying.replay(WebhookDelivery.objects.all())
+    assert (done.count, done.gone) == (0, 1)
+
+
 # -- erased ---------------------------------------------------------------------------------
 
 

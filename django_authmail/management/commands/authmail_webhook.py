@@ -308,6 +308,8 @@ class Command(BaseCommand):
         if done.sooner:
             many = webhooks(done.sooner)
             self.stdout.write(f"{many} {word} sent now, instead of at a later attempt.")
+        if done.gone:
+            reasons.append(f"Not sent again: {done.gone} that were deleted in this moment.")
         for reason in reasons:
             self.stderr.write(reason)
         if not done.count and not reasons and not options["delivery"]:
