@@ -7,24 +7,39 @@ due times, leases and expiry are all compared with what `db_now` returns.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import connections
 
 # Statement time, not transaction time: a claim in a long transaction must not see an old clock.
-_QUERIES = {
-    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
-    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
-    "oracle": "SELECT SYS_EXTRACT_UTC(SYSTIMESTAMP) FROM DUAL",
+# The same wherever it stands in one statement.
+_CLOCKS = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    "postgresql": "statement_timestamp()",
+    "mysql": "UTC_TIMESTAMP(6)",
+    "oracle": "SYS_EXTRACT_UTC(SYSTIMESTAMP)",
 }
 
 
 def db_now(using: str) -> datetime:
     """Return the database's current time, aware, in UTC."""
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        cursor.execute(_QUERIES[connection.vendor])
-        value = cursor.fetchone()[0]
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.replace(tzinfo=UTC)  # type: ignore[no-any-return] # a cursor's row is untyped
+    with connections[using].cursor() as cursor:
+        cursor.execute(question(using))
+        return reading(cursor.fetchone()[0])
+
+
+def expression(using: str) -> str:
+    """Return what stands for the current time in a statement."""
+    return _CLOCKS[connections[using].vendor]
+
+
+def question(using: str) -> str:
+    """Return the statement that asks for the current time; `reading` understands the answer."""
+    source = " FROM DUAL" if connections[using].vendor == "oracle" else ""
+    return f"SELECT {expression(using)}{source}"
+
+
+def reading(value: Any) -> datetime:  # each driver has its own
+    """Return the time that a driver gave as the answer to `question`, aware, in UTC."""
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

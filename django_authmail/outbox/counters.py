@@ -7,16 +7,19 @@ clock is the database's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
+from django_authmail import clock, statements
 from django_authmail.clock import db_now
 from django_authmail.models import Counter
+from django_authmail.statements import Trip
 from django_authmail.transactions import retried
 
 #: The end of a window that never was.
@@ -68,26 +71,30 @@ def take(*limits: Limit, amount: int = 1) -> Use:
     ordered, amounts = _ordered(limits), _amounts(limits, amount)
 
     def count() -> Use:
-        now = db_now(using)
         counted: _Counted = {}
         # A part of it that is refused takes the rest back; one alone has no rest.
         together = transaction.atomic(using=using) if len(ordered) > 1 else nullcontext()
         with suppress(_Refused), together:
-            counted = _counted(ordered, amounts, now, using)
+            with Trip(using) as trip:
+                now = trip.ask_time()
+                count = _asked(ordered, amounts, trip)
+            counted = count(now())
             if len(counted) < len(ordered):
                 raise _Refused
-        return _use(ordered, amounts, counted, now, using)
+        return _use(ordered, amounts, counted, now(), using)
 
     return retried(count, using=using)
 
 
-def take_within(limits: Sequence[Limit], now: datetime, using: str) -> Use:
-    """Count one use as `take` does, in a transaction of the caller's, of which `now` is the time.
+def ask_within(limits: Sequence[Limit], trip: Trip) -> Callable[[datetime], Use]:
+    """Count one use as `take` does, in the transaction of a trip.
 
-    The caller rolls it back where the use is not granted: some of the limits may have counted it.
+    What comes back tells after the trip what became of it; it takes the time of the transaction.
+    The caller rolls that back where the use is not granted: some of the limits may have counted it.
     """
     ordered, amounts = _ordered(limits), _amounts(limits, 1)
-    return _use(ordered, amounts, _counted(ordered, amounts, now, using), now, using)
+    count = _asked(ordered, amounts, trip)
+    return lambda now: _use(ordered, amounts, count(now), now, trip.using)
 
 
 def give_back(use: Use, *, keep: int = 0) -> None:
@@ -173,42 +180,45 @@ def _use(
     )
 
 
-def _counted(
-    limits: Sequence[Limit], amounts: Mapping[str, int], now: datetime, using: str
-) -> _Counted:
-    """Count the amounts, and return how the limits stand that had room for theirs."""
+def _asked(
+    limits: Sequence[Limit], amounts: Mapping[str, int], trip: Trip
+) -> Callable[[datetime], _Counted]:
+    """Count the amounts; what comes back tells how the limits stand that had room for theirs."""
+    using = trip.using
     if connections[using].vendor == "postgresql":
-        return _counted_at_once(limits, amounts, now, using)
-    granted = [limit.key for limit in limits if _count(limit, amounts[limit.key], now, using)]
-    rows = Counter.objects.using(using).filter(key__in=granted)
-    return {row.key: (row.used, row.ends_at) for row in rows}
+        found = trip.ask(*_counting(limits, amounts, using))
+        return lambda now: {key: (used, ends_at) for key, used, ends_at in found}
+
+    def count(now: datetime) -> _Counted:
+        granted = [limit.key for limit in limits if _count(limit, amounts[limit.key], now, using)]
+        rows = Counter.objects.using(using).filter(key__in=granted)
+        return {row.key: (row.used, row.ends_at) for row in rows}
+
+    return count
 
 
-def _counted_at_once(
-    limits: Sequence[Limit], amounts: Mapping[str, int], now: datetime, using: str
-) -> _Counted:
-    """Do it by one statement: nearly every request of the API counts something."""
-    table = connections[using].ops.quote_name(Counter._meta.db_table)
-    rows = ", ".join(["(%s, %s, %s)"] * len(limits))
+def _counting(
+    limits: Sequence[Limit], amounts: Mapping[str, int], using: str
+) -> tuple[str, list[Any]]:
+    """Return the one statement that does it: nearly every request of the API counts something."""
+    now = clock.expression(using)
+    rows = ", ".join([f"(%s, %s, {now} + %s)"] * len(limits))
     most = " ".join(["WHEN %s THEN %s"] * len(limits))
     sql = (
-        f"INSERT INTO {table} AS old (key, used, ends_at) VALUES {rows} "  # noqa: S608 - a name of ours
-        "ON CONFLICT (key) DO UPDATE SET "
-        "used = excluded.used + CASE WHEN old.ends_at <= %s THEN 0 ELSE old.used END, "
-        "ends_at = CASE WHEN old.ends_at <= %s THEN excluded.ends_at ELSE old.ends_at END "
-        "WHERE old.ends_at <= %s "
+        f"INSERT INTO {statements.table(Counter, using)} AS old (key, used, ends_at) "  # noqa: S608 - a name of ours
+        f"VALUES {rows} ON CONFLICT (key) DO UPDATE SET "
+        f"used = excluded.used + CASE WHEN old.ends_at <= {now} THEN 0 ELSE old.used END, "
+        f"ends_at = CASE WHEN old.ends_at <= {now} THEN excluded.ends_at ELSE old.ends_at END "
+        f"WHERE old.ends_at <= {now} "
         f"OR old.used + excluded.used <= CASE old.key {most} END "
         "RETURNING key, used, ends_at"
     )
-    values: list[str | int | datetime] = []
+    values: list[Any] = []
     for limit in limits:
-        values += [limit.key, amounts[limit.key], now + limit.window]
-    values += [now, now, now]
+        values += [limit.key, amounts[limit.key], limit.window]
     for limit in limits:
         values += [limit.key, limit.most]
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, values)
-        return {key: (used, ends_at) for key, used, ends_at in cursor.fetchall()}
+    return sql, values
 
 
 def _count(limit: Limit, amount: int, now: datetime, using: str) -> bool:

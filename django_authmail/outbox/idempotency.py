@@ -30,6 +30,7 @@ from django_authmail.hashes import fingerprints
 from django_authmail.message import AuthMessage
 from django_authmail.models import IdempotencyRecord, Message, State
 from django_authmail.sealing import seal, unseal
+from django_authmail.statements import Trip
 
 logger = logging.getLogger(__name__)
 
@@ -136,16 +137,18 @@ class Entry:
         if not unchanged.update(**values):
             raise Outrun
 
-    def point_to(self, row: Message, using: str) -> None:
+    def point_to(self, row: Message, trip: Trip) -> None:
         """Let the record point to the message of the same transaction."""
         self.row = row
         scope = self.standing.request.scope
-        IdempotencyRecord.objects.using(using).filter(scope=scope).update(
+        record = IdempotencyRecord(
+            scope=scope,
             message=row,
             answer=None if self.answer is None else _sealed(scope, self.answer(row)),
             created_at=row.created_at,
             expires_at=row.created_at + timedelta(seconds=conf.idempotency_ttl_seconds),
         )
+        trip.update([record], ["message_id", "answer", "created_at", "expires_at"])
 
     def remember(self, answer: Answer) -> None:
         """Store what the request is answered. If that fails, a repeat is answered by the row."""

@@ -14,11 +14,13 @@ from datetime import datetime
 
 from django.db import DatabaseError
 
+from django_authmail.exceptions import RecipientSuppressed
 from django_authmail.models import Message
 from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
 from django_authmail.outbox.idempotency import Entry
 from django_authmail.outbox.rows import Recordable
+from django_authmail.statements import Trip
 from django_authmail.webhooks.callbacks import Callback
 
 logger = logging.getLogger(__name__)
@@ -48,22 +50,27 @@ class Intake:
         if self.entry is not None:
             self.entry.begin(using)
 
-    def admit(
-        self, message: Recordable, now: datetime, using: str, *, owner: str, is_test: bool
-    ) -> None:
-        """Do what comes before the message's row; `now` is the time of the transaction.
+    def admit(self, message: Recordable, using: str, *, owner: str, is_test: bool) -> datetime:
+        """Do what comes before the message's row, and return the time of the transaction.
 
         Raises:
             RecipientSuppressed: nothing is sent to a recipient.
             RecipientCooldown: a recipient had enough of this kind.
         """
-        suppression.refuse(message.envelope.recipients, owner=owner, now=now)
-        self._use = limits.admit_within(message, now, using, is_test=is_test)
+        with Trip(using) as trip:
+            time = trip.ask_time()
+            suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
+            use = limits.ask_within(message, trip, is_test=is_test)
+        now = time()
+        if found := suppressed(now):
+            raise RecipientSuppressed(frozenset(found))
+        self._use = use(now)
+        return now
 
-    def close(self, row: Message, using: str) -> None:
-        """Do what needs the message's row to be there."""
+    def close(self, row: Message, trip: Trip) -> None:
+        """Do what needs the message's row to be there, along with it."""
         if self.entry is not None:
-            self.entry.point_to(row, using)
+            self.entry.point_to(row, trip)
 
     def give_back(self) -> None:
         """Count nothing against the recipients: the message surely was not sent.

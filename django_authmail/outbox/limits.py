@@ -21,6 +21,7 @@ from django_authmail.outbox.counters import Limit, Use
 from django_authmail.outbox.rows import Recordable
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
+from django_authmail.statements import Trip
 
 
 def admit(message: Recordable) -> Use | None:
@@ -35,18 +36,22 @@ def admit(message: Recordable) -> Use | None:
     return _granted(counters.take(*limits)) if limits else None
 
 
-def admit_within(
-    message: Recordable, now: datetime, using: str, *, is_test: bool = False
-) -> Use | None:
-    """Do the same in the transaction that records `message`, of which `now` is the time.
+def ask_within(
+    message: Recordable, trip: Trip, *, is_test: bool = False
+) -> Callable[[datetime], Use | None]:
+    """Do the same in the transaction of a trip that records `message`.
 
-    Tests are counted apart: they must not keep a real mail from anybody.
+    What comes back tells after the trip, and takes the time of the transaction. Tests are counted
+    apart: they must not keep a real mail from anybody.
 
     Raises:
         RecipientCooldown: let it roll the transaction back, so that nothing is counted.
     """
     limits = _limits_of(f"test:{message.kind}" if is_test else message.kind, message)
-    return _granted(counters.take_within(limits, now, using)) if limits else None
+    if not limits:
+        return lambda now: None
+    use = counters.ask_within(limits, trip)
+    return lambda now: _granted(use(now))
 
 
 def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:

@@ -7,7 +7,7 @@ of statements to PostgreSQL, however many messages it is given; others may get o
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,15 +16,16 @@ from typing import Protocol
 from django.db import connections
 from django.db.models import QuerySet
 
-from django_authmail import tracing
+from django_authmail import statements, tracing
 from django_authmail.conf import conf
 from django_authmail.hashes import address_hash, folded_hash, mask, supersede_hashes
 from django_authmail.message import Envelope, OnUnknown
 from django_authmail.message import Priority as WantedPriority
 from django_authmail.models import Attempt, Message, Priority, Recipient, State
-from django_authmail.outbox import body, statements
+from django_authmail.outbox import body
 from django_authmail.outbox.lease import LEASE_MARGIN
 from django_authmail.outbox.record import Record
+from django_authmail.statements import Trip
 from django_authmail.webhooks import callbacks
 from django_authmail.webhooks.callbacks import Callback
 
@@ -139,10 +140,10 @@ def new(
     return New(row=row, recipients=recipients, envelope=envelope, content=content)
 
 
-def insert(created: Collection[New], using: str) -> None:
+def insert(created: Collection[New], trip: Trip) -> None:
     """Insert new messages and their recipients."""
-    statements.insert([one.row for one in created], using)
-    statements.insert([r for one in created for r in one.recipients], using)
+    trip.insert([one.row for one in created])
+    trip.insert([r for one in created for r in one.recipients])
 
 
 def locks(using: str) -> bool:
@@ -160,10 +161,12 @@ def in_order(using: str) -> Iterator[None]:
     if connections[using].vendor != "postgresql":
         yield
         return
-    statements.execute("SET LOCAL enable_bitmapscan = off", (), using)
+    with Trip(using) as trip:
+        trip.ask("SET LOCAL enable_bitmapscan = off")
     yield
     # The transaction may be the caller's. After an error there is nothing to be set any more.
-    statements.execute("SET LOCAL enable_bitmapscan TO DEFAULT", (), using)
+    with Trip(using) as trip:
+        trip.ask("SET LOCAL enable_bitmapscan TO DEFAULT")
 
 
 def locked(rows: QuerySet[Message], using: str, *, skip: bool = False) -> QuerySet[Message]:
@@ -175,6 +178,23 @@ def locked(rows: QuerySet[Message], using: str, *, skip: bool = False) -> QueryS
         return rows
     # In one order, so that two that lock several of the same rows wait instead of deadlocking.
     return rows.select_for_update(skip_locked=skip)
+
+
+def ask_leases(ids: Iterable[uuid.UUID], trip: Trip) -> Callable[[], dict[uuid.UUID, uuid.UUID]]:
+    """Lock messages, where the database can; what comes back tells after the trip their leases."""
+    key, lease = Message._meta.pk, Message._meta.get_field("lease")
+    connection = connections[trip.using]
+    # In one order, so that two that lock several of the same rows wait instead of deadlocking.
+    wanted = [key.get_db_prep_value(id, connection) for id in sorted(ids)]
+    locking = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    found = trip.ask(
+        f"SELECT id, lease FROM {statements.table(Message, trip.using)} "  # noqa: S608 - a name of ours
+        f"WHERE id IN {statements.marks(wanted)} ORDER BY id{locking}",
+        wanted,
+    )
+    return lambda: {
+        key.to_python(id): lease.to_python(held) for id, held in found if held is not None
+    }
 
 
 def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
@@ -198,12 +218,13 @@ def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
 
 def store(records: Collection[Record], using: str) -> None:
     """Write what has changed in `records`."""
-    statements.update([r.row for r in records if not r.row.is_final], _MESSAGE, using)
-    statements.update([r.row for r in records if r.row.is_final], _FINAL, using)
-    statements.update([changed for r in records for changed in r.changed], _RECIPIENT, using)
     attempts = [r.attempt for r in records if r.attempt is not None]
-    statements.update([a for a in attempts if not _is_new(a)], _ATTEMPT, using)
-    statements.insert([a for a in attempts if _is_new(a)], using, keys=False)
+    with Trip(using) as trip:
+        trip.update([r.row for r in records if not r.row.is_final], _MESSAGE)
+        trip.update([r.row for r in records if r.row.is_final], _FINAL)
+        trip.update([changed for r in records for changed in r.changed], _RECIPIENT)
+        trip.update([a for a in attempts if not _is_new(a)], _ATTEMPT)
+        trip.insert([a for a in attempts if _is_new(a)], keys=False)
     for record in records:
         if record.attempt is not None and _is_new(record.attempt):
             record.is_current = False  # the database was not asked for its key

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from django.db import connections, router
 
-from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost
 from django_authmail.logs import describe
@@ -22,6 +21,7 @@ from django_authmail.outbox.announcing import announce
 from django_authmail.outbox.lease import Claim
 from django_authmail.outbox.record import Record
 from django_authmail.outcomes import Failure, Retry, SendResult
+from django_authmail.statements import Trip
 from django_authmail.transactions import FAILED, PATIENCE, retried
 from django_authmail.webhooks import recording
 
@@ -216,19 +216,22 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
 
     def write() -> None:
         nonlocal known
-        # In one order, so that two that lock the same rows wait instead of deadlocking.
-        stored = rows.locked(
-            Message.objects.using(using).filter(id__in=list(claimed)).order_by("id"), using
-        )
+        with Trip(using) as trip:
+            leases = rows.ask_leases(claimed, trip)
+            # Behind what the rows may have waited for.
+            time = trip.ask_time()
+            everybody = [r for claim in claimed.values() for r in claim.record.recipients]
+            suppressed = suppression.ask_known(everybody, trip)
+            endpoints = recording.ask_whether_any(trip)
+        held, now = leases(), time()
         if known:
-            held = dict(stored.values_list("id", "lease"))
             records = {id: it for id, it in known.items() if held.get(id) == claimed[id].lease}
             known = {}
         else:
+            stored = Message.objects.using(using).filter(id__in=list(claimed)).order_by("id")
             records = rows.load(stored.defer("sealed"), using)
         for loaded in records.values():
             loaded.is_current = False
-        now = db_now(using)
         changed: list[Record] = []
         for end in ends:
             record = records.get(end.claim.id)
@@ -247,8 +250,8 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
             written[end.claim.id] = record.row
             to = end.claim.envelope.recipients[0]
             announce(record.row, using, to=to, duration_ms=end.duration_ms)
-        suppression.learn(changed, now=now, using=using)
-        recording.record(changed, now, using)
+        suppression.learn(changed, suppressed, now=now, using=using)
+        recording.record(changed, now, using, has_endpoints=bool(endpoints))
         rows.store(changed, using)
 
     retried(write, using=using, patience=patience)

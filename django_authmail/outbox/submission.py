@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
 
+from django_authmail import statements
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
-from django_authmail.outbox import rows, statements, suppression
+from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim, claim_of
 from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
+from django_authmail.statements import Rows, Trip
 from django_authmail.transactions import explained_when_missing, retried
 from django_authmail.webhooks import recording
 
@@ -70,7 +71,7 @@ def submit_many(
     """Record `messages` as `submit` does, all of them or none, in few queries."""
     using = router.db_for_write(Message)
     with explained_when_missing(), transaction.atomic(using=using):
-        now = db_now(using)
+        now, dead = _time_and_suppressed(messages, using, owner=owner)
         created = [
             rows.new(
                 message,
@@ -82,10 +83,12 @@ def submit_many(
             )
             for message in messages
         ]
-        ended = _leave_out_suppressed(created, now, using, owner=owner)
-        rows.insert(created, using)
+        ended = _left_out(created, dead, now)
+        with Trip(using) as trip:
+            rows.insert(created, trip)
+            older = _ask_older(messages, created, trip, owner=owner)
         recording.record(ended, now, using)
-        _supersede(messages, created, now, using, owner=owner)
+        _supersede(older, created, now, using)
         _announce(created, using)
     return [one.row for one in created]
 
@@ -143,9 +146,10 @@ def _taken_in(
         if intake is not None:
             intake.open(using)
         # Behind what may have waited for another transaction, and once for all that follows.
-        now = db_now(using)
-        if intake is not None:
-            intake.admit(message, now, using, owner=owner, is_test=is_test)
+        if intake is None:
+            now = db_now(using)
+        else:
+            now = intake.admit(message, using, owner=owner, is_test=is_test)
         one = rows.new(
             message,
             now,
@@ -157,10 +161,12 @@ def _taken_in(
             retry_of=None if intake is None else intake.retry_of,
             callback=None if intake is None else intake.callback,
         )
-        rows.insert([one], using)
-        _supersede([message], [one], now, using, owner=owner)
-        if intake is not None:
-            intake.close(one.row, using)
+        with Trip(using) as trip:
+            rows.insert([one], trip)
+            older = _ask_older([message], [one], trip, owner=owner)
+            if intake is not None:
+                intake.close(one.row, trip)
+        _supersede(older, [one], now, using)
         if lease is None:
             _announce([one], using)
         written.append(one)
@@ -176,12 +182,20 @@ def _announce(created: Collection[New], using: str) -> None:
             announce_queued(one.row, using)
 
 
-def _leave_out_suppressed(
-    created: list[New], now: datetime, using: str, *, owner: str
-) -> list[Record]:
+def _time_and_suppressed(
+    messages: Collection[Recordable], using: str, *, owner: str
+) -> tuple[datetime, set[str]]:
+    """Return the time of the transaction, and the addresses that are suppressed."""
+    addresses = {address for message in messages for address in message.envelope.recipients}
+    with Trip(using) as trip:
+        time = trip.ask_time()
+        suppressed = suppression.ask(addresses, trip, owner=owner)
+    now = time()
+    return now, suppressed(now)
+
+
+def _left_out(created: list[New], dead: Collection[str], now: datetime) -> list[Record]:
     """Leave out the addresses that are suppressed, and return the messages that end by that."""
-    addresses = {address for one in created for address in one.envelope.recipients}
-    dead = suppression.among(addresses, now, using, owner=owner)
     if not dead:
         return []
     ended = []
@@ -194,20 +208,10 @@ def _leave_out_suppressed(
     return ended
 
 
-def _supersede(
-    messages: Collection[Recordable],
-    created: list[New],
-    now: datetime,
-    using: str,
-    *,
-    owner: str,
-) -> None:
-    """End the older messages that the new ones take the place of.
-
-    One that a worker is claiming at this moment leaves: it is locked, and is passed over instead
-    of being waited for. Two that are submitted at the same moment do not see each other, and both
-    leave, as they would have a moment earlier.
-    """
+def _ask_older(
+    messages: Collection[Recordable], created: list[New], trip: Trip, *, owner: str
+) -> Rows:
+    """Return what will have the ids of queued messages that the new ones take the place of."""
     hashes = [
         found
         for message, one in zip(messages, created, strict=True)
@@ -217,28 +221,31 @@ def _supersede(
         )
     ]
     if not hashes:
-        return
+        return []
+    return trip.ask(
+        f"SELECT id FROM {statements.table(Message, trip.using)} "  # noqa: S608 - a name of ours
+        f"WHERE supersede_hash IN {statements.marks(hashes)} AND state = %s",
+        [*hashes, State.QUEUED],
+    )
+
+
+def _supersede(older: Rows, created: list[New], now: datetime, using: str) -> None:
+    """End the older messages that the new ones take the place of: nearly always none.
+
+    One that a worker is claiming at this moment leaves: it is locked, and is passed over instead
+    of being waited for. Two that are submitted at the same moment do not see each other, and both
+    leave, as they would have a moment earlier.
+    """
     # Of several new ones the last stays, as if they had been submitted one by one.
     newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
-    ids = _queued(hashes, using) - set(newest.values())
+    ids = {Message._meta.pk.to_python(id) for (id,) in older} - set(newest.values())
     if not ids:
         return
-    older = Message.objects.using(using).filter(id__in=ids, state=State.QUEUED).defer("sealed")
-    records = rows.load(rows.locked(older, using, skip=True), using)
+    queued = Message.objects.using(using).filter(id__in=ids, state=State.QUEUED).defer("sealed")
+    records = rows.load(rows.locked(queued, using, skip=True), using)
     for record in records.values():
         record.finish(State.SUPERSEDED, None, now)
     recording.record(records.values(), now, using)
     rows.store(records.values(), using)
     for record in records.values():
         announce(record.row, using)
-
-
-def _queued(hashes: list[str], using: str) -> set[uuid.UUID]:
-    """Return the ids of queued messages by what newer ones take their place: nearly always none."""
-    found = statements.execute(
-        f"SELECT id FROM {statements.table(Message, using)} "  # noqa: S608 - a name of ours
-        f"WHERE supersede_hash IN {statements.marks(hashes)} AND state = %s",
-        [*hashes, State.QUEUED],
-        using,
-    )
-    return {Message._meta.pk.to_python(id) for (id,) in found}

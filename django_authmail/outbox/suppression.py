@@ -8,20 +8,20 @@ mail found out, so that no caller learns of another's recipients.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from django.db import connections, router
 from django.db.models import QuerySet
 
-from django_authmail.clock import db_now
+from django_authmail import statements
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientSuppressed
 from django_authmail.hashes import address_hashes
 from django_authmail.models import Recipient, Suppression
-from django_authmail.outbox import statements
 from django_authmail.outbox.record import Record
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
+from django_authmail.statements import Rows, Trip
 
 logger = logging.getLogger(__name__)
 
@@ -34,43 +34,63 @@ SUPPRESSED = Failure(
 )
 
 
-def among(addresses: Collection[str], now: datetime, using: str, *, owner: str) -> set[str]:
-    """Return those of `addresses` that nothing of `owner` is sent to at the moment."""
+def ask(addresses: Collection[str], trip: Trip, *, owner: str) -> Callable[[datetime], set[str]]:
+    """Return what tells after the trip to which of `addresses` nothing of `owner` is sent.
+
+    It takes the time that this is asked for.
+    """
     if not addresses or not conf.suppress_for:
-        return set()
+        return lambda now: set()
+    using = trip.using
     # By every key: an address that was suppressed before a rotation has the hash of its time.
     by_hash = {found: address for address in addresses for found in address_hashes(address)}
-    found = statements.execute(
-        f"SELECT address_hash FROM {statements.table(Suppression, using)} "  # noqa: S608 - a name of ours
-        f"WHERE owner = %s AND address_hash IN {statements.marks(by_hash)} AND ends_at > %s",
-        [owner, *by_hash, statements.moment(now, using)],
-        using,
+    found = trip.ask(
+        f"SELECT address_hash, ends_at FROM {statements.table(Suppression, using)} "  # noqa: S608 - a name of ours
+        f"WHERE owner = %s AND address_hash IN {statements.marks(by_hash)}",
+        [owner, *by_hash],
     )
-    return {by_hash[hash] for (hash,) in found}
+    return lambda now: {
+        by_hash[hash] for hash, ends_at in found if statements.moment(ends_at, using) > now
+    }
 
 
-def refuse(addresses: Collection[str], *, owner: str, now: datetime | None = None) -> None:
+def refuse(addresses: Collection[str], *, owner: str) -> None:
     """Raise RecipientSuppressed if nothing of `owner` is sent to one of `addresses`."""
-    using = router.db_for_write(Suppression)
-    if found := among(addresses, now or db_now(using), using, owner=owner):
+    with Trip(router.db_for_write(Suppression)) as trip:
+        now = trip.ask_time()
+        suppressed = ask(addresses, trip, owner=owner)
+    if found := suppressed(now()):
         raise RecipientSuppressed(frozenset(found))
 
 
-def learn(records: Iterable[Record], *, now: datetime, using: str) -> None:
+def ask_known(addresses: Iterable[Recipient], trip: Trip) -> Rows:
+    """Return what will have the rows that `learn` may delete."""
+    hashes = sorted({recipient.address_hash for recipient in addresses})
+    if not hashes or not conf.suppress_for:
+        return []
+    # It locks nothing, and nearly always there is nothing to delete.
+    return trip.ask(
+        f"SELECT id, owner, address_hash FROM {statements.table(Suppression, trip.using)} "  # noqa: S608 - a name of ours
+        f"WHERE address_hash IN {statements.marks(hashes)}",
+        hashes,
+    )
+
+
+def learn(records: Iterable[Record], known: Rows, *, now: datetime, using: str) -> None:
     """Take over what servers said about the recipients of messages that are being settled.
 
-    Inside of the transaction that settles them.
+    Inside of the transaction that settles them; `known` is from `ask_known`.
     """
     if not conf.suppress_for:
         return
     dead: dict[tuple[str, str], Suppression] = {}
-    alive: list[tuple[str, str]] = []
+    alive: set[tuple[str, str]] = set()
     for record in records:
         owner = record.row.owner
         for recipient in record.changed:
             place = owner, recipient.address_hash
             if recipient.state == Recipient.State.ACCEPTED:
-                alive.append(place)
+                alive.add(place)
             elif recipient.reason in SUPPRESSING and recipient.reply_code is not None:
                 dead[place] = Suppression(
                     owner=owner,
@@ -81,8 +101,8 @@ def learn(records: Iterable[Record], *, now: datetime, using: str) -> None:
                     created_at=now,
                     ends_at=now + conf.suppress_for,
                 )
-    if alive:
-        _forget(alive, using)
+    if ids := [id for id, owner, hash in known if (owner, hash) in alive]:
+        Suppression.objects.using(using).filter(id__in=ids).delete()
     if dead:
         # In one order: two that add the same addresses must not wait for each other.
         _remember([dead[place] for place in sorted(dead)], using)
@@ -91,21 +111,6 @@ def learn(records: Iterable[Record], *, now: datetime, using: str) -> None:
 def lift(rows: QuerySet[Suppression]) -> int:
     """Send to these addresses again; return how many there were."""
     return rows.delete()[0]
-
-
-def _forget(places: Collection[tuple[str, str]], using: str) -> None:
-    # Read first: it locks nothing, and nearly always there is nothing to delete.
-    wanted = set(places)
-    hashes = sorted({hash for _, hash in wanted})
-    rows = statements.execute(
-        f"SELECT id, owner, address_hash FROM {statements.table(Suppression, using)} "  # noqa: S608 - a name of ours
-        f"WHERE address_hash IN {statements.marks(hashes)}",
-        hashes,
-        using,
-    )
-    ids = [id for id, owner, hash in rows if (owner, hash) in wanted]
-    if ids:
-        Suppression.objects.using(using).filter(id__in=ids).delete()
 
 
 def _remember(rows: list[Suppression], using: str) -> None:

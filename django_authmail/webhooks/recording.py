@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 from django.db import DatabaseError, transaction
 
-from django_authmail import metrics
+from django_authmail import metrics, statements
 from django_authmail.exceptions import SealBroken
 from django_authmail.logs import describe_apart, log_line
 from django_authmail.models import Attempt, Message, Recipient, WebhookDelivery, WebhookEndpoint
 from django_authmail.outcomes import Reason
 from django_authmail.sealing import seal
 from django_authmail.signals import webhook_queued
+from django_authmail.statements import Rows, Trip
 from django_authmail.webhooks import callbacks, events
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,19 @@ class Change(Protocol):
     def webhook(self) -> bytes | None: ...
 
 
-def record(changes: Collection[Change], now: datetime, using: str) -> None:
+def ask_whether_any(trip: Trip) -> Rows:
+    """Return what will have a row if the project has endpoints: most have none."""
+    return trip.ask(f"SELECT 1 FROM {statements.table(WebhookEndpoint, trip.using)} LIMIT 1")  # noqa: S608 - a name of ours
+
+
+def record(
+    changes: Collection[Change], now: datetime, using: str, *, has_endpoints: bool = True
+) -> None:
     """Write down whom to tell of `changes`, and tell couriers after the commit.
 
     Call it before the hand-overs that belong to the changes are stored: one that is new tells a
-    message that was tried from one that only waits.
+    message that was tried from one that only waits. `has_endpoints` is what `ask_whether_any`
+    found, by who has asked already.
     """
     happened = [(change, type) for change in changes if (type := _type(change)) is not None]
     if not happened:
@@ -56,6 +65,8 @@ def record(changes: Collection[Change], now: datetime, using: str) -> None:
     # Asked each time: what one process remembers of them would be too little for the others.
     endpoints = list(
         WebhookEndpoint.objects.using(using).only("id", "url", "event_types", "owner", "enabled")
+        if has_endpoints
+        else ()
     )
     deliveries: list[WebhookDelivery] = []
     for change, type in happened:

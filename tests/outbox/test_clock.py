@@ -21,11 +21,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 JumpTo = Callable[[timedelta], None]
 
-#: What each database is asked for its time, when that is so many seconds off.
+#: What each database calls its time, when that is so many seconds off.
 _JUMPED = {
-    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now', '{:+d} seconds')",
-    "postgresql": "SELECT (clock_timestamp() + interval '{:+d} seconds') AT TIME ZONE 'UTC'",
-    "mysql": "SELECT UTC_TIMESTAMP(6) + INTERVAL {:+d} SECOND",
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now', '{:+d} seconds')",
+    "postgresql": "(clock_timestamp() + interval '{:+d} seconds')",
+    "mysql": "UTC_TIMESTAMP(6) + INTERVAL {:+d} SECOND",
 }
 
 
@@ -37,7 +37,7 @@ def jump(monkeypatch: pytest.MonkeyPatch) -> JumpTo:
     def jump(by: timedelta) -> None:
         seconds = int(by.total_seconds())
         monkeypatch.setitem(
-            clock._QUERIES, connection.vendor, _JUMPED[connection.vendor].format(seconds)
+            clock._CLOCKS, connection.vendor, _JUMPED[connection.vendor].format(seconds)
         )
         carriers.forget()
         assert abs(db_now("default") - true - by) < timedelta(seconds=30)

@@ -75,7 +75,7 @@ def test_an_outcome_whose_commit_was_done_and_not_confirmed_is_told_once(
     lost: list[str] = []
 
     def watch(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
-        if sql.startswith("INSERT") and "authmail_attempt" in sql:
+        if "INSERT" in sql and "authmail_attempt" in sql:
             settling.append(sql)
         return execute(sql, params, *rest)
 

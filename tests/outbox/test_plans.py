@@ -21,6 +21,7 @@ from django_authmail.outbox.lease import Claim
 from tests.api.conftest import Api
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import UNKNOWN, accepted, failed
+from tests.queries import statements_of
 
 # Not within a transaction: MySQL's ANALYZE would commit it.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -89,8 +90,7 @@ def plans_of(work: Callable[[], object]) -> dict[str, str]:
         work()
     found: dict[str, str] = {}
     with connection.cursor() as cursor:
-        for query in captured.captured_queries:
-            sql = query["sql"]
+        for sql in statements_of(captured):
             if not re.match(r"(SELECT|UPDATE|DELETE)\b.*authmail_", sql, re.DOTALL):
                 continue
             if "%s" in sql:

@@ -1,0 +1,272 @@
+"""What every request and every worker asks the database, by hand.
+
+The ORM takes several times as long to write these statements as a database to carry them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+
+from django_authmail import clock
+
+#: What a statement found.
+Rows = list[tuple[Any, ...]]
+M = TypeVar("M", bound=Model)
+
+
+class Trip:
+    """Statements for one way to the database and back, made at the end of a `with` block.
+
+    Where the driver cannot take several at once, they are carried out one after another, in the
+    same order. Inside of a transaction: one that fails must take the others back.
+    """
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self._steps: list[_Step] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *about: object) -> None:
+        if kind is None:
+            self._make()
+
+    def ask(self, sql: str, values: Sequence[Any] | None = None) -> Rows:
+        """Return what will have the statement's rows, as the driver gives them."""
+        found: Rows = []
+        self._steps.append(_Step(sql, values, found.extend))
+        return found
+
+    def ask_time(self) -> Callable[[], datetime]:
+        """Return what will tell the database's time, as `db_now` does."""
+        found = self.ask(clock.question(self.using))
+        return lambda: clock.reading(found[0][0])
+
+    def insert(self, objects: Sequence[M], *, keys: bool = True) -> None:
+        """Insert `objects`, all of one model, as `bulk_create` does.
+
+        Where the database tells the keys that it makes, the objects get them; not without `keys`,
+        which is cheaper for many that are much alike.
+        """
+        for batch in _batches(objects, self.using):
+            key = batch[0]._meta.auto_field if keys else None
+            if not connections[self.using].features.can_return_rows_from_bulk_insert:
+                key = None
+            sql, values = _insertion(batch, self.using, returning=key)
+            self._steps.append(_Step(sql, values, partial(_inserted, batch, key, self.using)))
+
+    def update(self, rows: Sequence[Model], names: Sequence[str]) -> None:
+        """Write the fields `names` of all `rows`, which are of one model.
+
+        Not as `bulk_update` does: its CASE for each row and field costs more than all the rest.
+        What the rows have in common, as the outcomes of a batch have nearly everything, is written
+        once.
+        """
+        if not rows:
+            return
+        connection = connections[self.using]
+        meta = rows[0]._meta
+        by_name = {field.attname: field for field in meta.concrete_fields}
+        shared, apart = _parted(rows, [by_name[name] for name in names], connection)
+        key = _Column.of(rows, meta.pk, connection)
+        target = table(type(rows[0]), self.using)
+        changed = [f"{column.name} = %s" for column in shared]
+        once = [column.values[0] for column in shared]
+        if not apart:
+            changes = ", ".join(changed)
+            self.ask(
+                f"UPDATE {target} SET {changes} WHERE {key.name} IN {marks(rows)}",
+                [*once, *key.values],
+            )
+        elif connection.vendor == "postgresql":
+            # One statement, parsed and planned once.
+            changes = ", ".join([*changed, *(f"{c.name} = new.{c.name}" for c in apart)])
+            self.ask(
+                f"UPDATE {target} SET {changes} FROM {_listed([*apart, key])} "
+                f"WHERE {target}.{key.name} = new.{key.name}",
+                [*once, *_in_rows([*apart, key])],
+            )
+        else:
+            changes = ", ".join([*changed, *(f"{c.name} = %s" for c in apart)])
+            each = zip(*(c.values for c in (*apart, key)), strict=True)
+            sql = f"UPDATE {target} SET {changes} WHERE {key.name} = %s"
+            self._steps.append(_Step(sql, each=[(*once, *row) for row in each]))
+
+    def _make(self) -> None:
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        connection = connections[self.using]
+        with connection.cursor() as cursor:
+            if len(steps) > 1 and _takes_several(connection):
+                values = [value for step in steps for value in step.values or ()]
+                cursor.execute("; ".join(step.sql for step in steps), values)
+                for step in steps:
+                    step.take(_rows(cursor))
+                    cursor.nextset()
+                return
+            for step in steps:
+                if step.each:
+                    cursor.executemany(step.sql, step.each)
+                else:
+                    cursor.execute(step.sql, step.values)
+                    step.take(_rows(cursor))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One statement of a trip."""
+
+    sql: str
+    values: Sequence[Any] | None = None
+    #: Takes the rows that came of it.
+    take: Callable[[Rows], object] = lambda rows: None
+    #: Values for one run each, in place of `values`.
+    each: Sequence[Sequence[Any]] = ()
+
+
+def _takes_several(connection: BaseDatabaseWrapper) -> bool:
+    """Whether one string may hold several statements, with the rows of each to be had."""
+    # Only Django's features of PostgreSQL say so: a value that the server binds is one statement's.
+    if getattr(connection.features, "uses_server_side_binding", True):
+        return False
+    # Here, because it imports the driver. psycopg2 keeps the rows of the last one only.
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    return is_psycopg3
+
+
+def _rows(cursor: Any) -> Rows:  # a wrapper of the driver's
+    return [] if cursor.description is None else list(cursor.fetchall())
+
+
+def _inserted(batch: Sequence[Model], key: Field[Any, Any] | None, using: str, made: Rows) -> None:
+    if key is not None:
+        for one, (value,) in zip(batch, made, strict=True):
+            setattr(one, key.attname, value)
+    for one in batch:
+        one._state.adding = False
+        one._state.db = using
+
+
+def table(model: type[Model], using: str) -> str:
+    """Return the name of a table as it stands in a statement."""
+    return connections[using].ops.quote_name(model._meta.db_table)
+
+
+def moment(value: Any, using: str) -> datetime:  # each driver has its own
+    """Return a point in time that a statement found."""
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return time if time.tzinfo else time.replace(tzinfo=connections[using].timezone)
+
+
+def marks(values: Collection[object]) -> str:
+    """Return the place of `values` in a statement, as after IN."""
+    return f"({', '.join(['%s'] * len(values))})"
+
+
+def _stored(one: Model) -> list[Field[Any, Any]]:
+    """Return the fields whose values do not come from the database."""
+    meta = one._meta
+    return [field for field in meta.concrete_fields if field is not meta.auto_field]
+
+
+def _batches(objects: Sequence[M], using: str) -> Iterator[Sequence[M]]:
+    """Yield as many at once as a statement can have values for."""
+    if not objects:
+        return
+    size = max(1, connections[using].ops.bulk_batch_size(_stored(objects[0]), objects))
+    for start in range(0, len(objects), size):
+        yield objects[start : start + size]
+
+
+def _insertion(
+    batch: Sequence[Model], using: str, *, returning: Field[Any, Any] | None = None
+) -> tuple[str, list[Any]]:
+    connection = connections[using]
+    target = table(type(batch[0]), using)
+    fields = _stored(batch[0])
+    if connection.vendor == "postgresql" and returning is None and len(batch) > 1:
+        shared, apart = _parted(batch, fields, connection)
+        if shared and apart:
+            names = ", ".join(column.name for column in (*shared, *apart))
+            once = ", ".join(f"%s::{column.type}" for column in shared)
+            each = ", ".join(f"new.{column.name}" for column in apart)
+            return (
+                f"INSERT INTO {target} ({names}) SELECT {once}, {each} FROM {_listed(apart)}",
+                [*(column.values[0] for column in shared), *_in_rows(apart)],
+            )
+    quoted = connection.ops.quote_name
+    names = ", ".join(quoted(str(field.column)) for field in fields)
+    # In the order of `batch`: the keys are told in that of the VALUES.
+    rows = ", ".join([marks(fields)] * len(batch))
+    sql = f"INSERT INTO {target} ({names}) VALUES {rows}"
+    if returning is not None:
+        sql += f" RETURNING {quoted(str(returning.column))}"
+    values = [
+        field.get_db_prep_save(getattr(one, field.attname), connection)
+        for one in batch
+        for field in fields
+    ]
+    return sql, values
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column and its values as the database takes them: one for each row, or one for all."""
+
+    field: Field[Any, Any]
+    connection: BaseDatabaseWrapper
+    values: list[Any]
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper
+    ) -> _Column:
+        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows]
+        return cls(field, connection, values)
+
+    @property
+    def name(self) -> str:
+        return self.connection.ops.quote_name(str(self.field.column))
+
+    @property
+    def type(self) -> str:
+        # Without the length of a varchar: a cast to that would cut what is too long, silently.
+        return (self.field.rel_db_type(self.connection) or "").partition("(")[0]
+
+
+def _parted(
+    rows: Sequence[Model], fields: Sequence[Field[Any, Any]], connection: BaseDatabaseWrapper
+) -> tuple[list[_Column], list[_Column]]:
+    """Return the columns of the fields that say the same in all rows, and the others."""
+    shared: list[_Column] = []
+    apart: list[_Column] = []
+    for field in fields:
+        first = getattr(rows[0], field.attname)
+        if all(getattr(row, field.attname) == first for row in rows):
+            shared.append(_Column.of(rows[:1], field, connection))
+        else:
+            apart.append(_Column.of(rows, field, connection))
+    return shared, apart
+
+
+def _listed(columns: Sequence[_Column]) -> str:
+    """Return a table `new` of these columns. Its first row says what their types are."""
+    first = ", ".join(f"%s::{column.type}" for column in columns)
+    others = f", {marks(columns)}" * (len(columns[0].values) - 1)
+    names = ", ".join(column.name for column in columns)
+    return f"(VALUES ({first}){others}) AS new ({names})"
+
+
+def _in_rows(columns: Sequence[_Column]) -> list[Any]:
+    return [value for row in zip(*(c.values for c in columns), strict=True) for value in row]
