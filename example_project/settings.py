@@ -259,6 +259,7 @@ if AUTHMAIL_CELERY:
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The host means nothing there, but kombu warns of one that is missing.
     CELERY_BROKER_URL = "filesystem://localhost//"
+    CELERY_BROKER_TRANSPORT = "example_project.broker:Transport"
     _queue, _control = DATA_DIR / "broker" / "queue", DATA_DIR / "broker" / "control"
     OWN_FOLDERS += [_queue, _control]
     CELERY_BROKER_TRANSPORT_OPTIONS = {

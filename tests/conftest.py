@@ -126,9 +126,12 @@ def use_broker(
 ) -> Iterator[UseBroker]:
     """Make a broker that of the current Celery app, on a queue of this test's own."""
 
-    def use(url: str, options: dict[str, Any] | None = None) -> Celery:
+    def use(
+        url: str, options: dict[str, Any] | None = None, transport: str | None = None
+    ) -> Celery:
         app = Celery("authmail-tests", broker=url, set_as_current=True)
         app.conf.broker_transport_options = options or {}
+        app.conf.broker_transport = transport
         # Another run of the suite may share the broker; its worker must not take our tasks.
         app.conf.task_default_queue = queue_name
         app.set_default()
@@ -154,6 +157,7 @@ def filesystem_broker(tmp_path: Path) -> Broker:
             "control_folder": str(control),
             "polling_interval": 0.05,
         },
+        "example_project.broker:Transport",
     )
 
 

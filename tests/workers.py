@@ -26,6 +26,7 @@ class Broker(NamedTuple):
 
     url: str
     options: dict[str, Any]
+    transport: str
 
     @property
     def folder(self) -> Path:
@@ -48,6 +49,7 @@ def worker(app: Celery, server: SmtpServer) -> Iterator[None]:
     environment = worker_environment(server) | {
         "WORKER_BROKER_URL": app.conf.broker_url,
         "WORKER_BROKER_OPTIONS": json.dumps(app.conf.broker_transport_options),
+        "WORKER_BROKER_TRANSPORT": app.conf.broker_transport or "",
         "WORKER_QUEUE": app.conf.task_default_queue,
     }
     command = "worker -P solo --without-gossip --without-mingle --without-heartbeat -l WARNING"

@@ -116,6 +116,7 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     assert settings["DATABASES"]["default"]["NAME"] == str(tmp_path / "data" / "db.sqlite3")
     assert settings["CACHES"]["default"]["BACKEND"].endswith("LocMemCache")
     assert settings["CELERY_BROKER_URL"].startswith("filesystem://")
+    assert settings["CELERY_BROKER_TRANSPORT"] == "example_project.broker:Transport"
     assert settings["CELERY_BROKER_TRANSPORT_OPTIONS"]["polling_interval"] == 0.1
     assert settings["CELERY_BEAT_SCHEDULE"]["authmail-sweep"] == {
         "task": "authmail.sweep",
