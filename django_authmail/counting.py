@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 
 from django_authmail.conf import conf
+
+#: By backend, Django's and that of the package django-redis: the options without which a client
+#: library waits for a server that is silent as long as it likes, and all that make the wait short.
+#: One that was dead would else be left alone by pymemcache for a minute longer.
+_TIMEOUTS = {
+    "django.core.cache.backends.redis.RedisCache": (
+        ("socket_timeout",),
+        {"socket_connect_timeout": 1, "socket_timeout": 1},
+    ),
+    "django.core.cache.backends.memcached.PyMemcacheCache": (
+        ("connect_timeout", "timeout"),
+        {"connect_timeout": 1, "timeout": 1, "dead_timeout": 5},
+    ),
+    "django_redis.cache.RedisCache": (
+        ("SOCKET_TIMEOUT",),
+        {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+    ),
+}
 
 
 def why_not_exact() -> str:
@@ -27,3 +47,25 @@ def why_not_exact() -> str:
         # It reads and writes: of two that count at once, one is lost. Files and tables do.
         return "does not count in one step"
     return ""
+
+
+def missing_timeouts() -> dict[str, int]:
+    """Return the OPTIONS that bound the wait for a cache that is silent; empty where it is bounded.
+
+    Of caches that are not known, nothing is said. Nothing is asked of a server.
+    """
+    try:
+        cache = caches[conf.limits_cache]
+    except InvalidCacheBackendError:
+        return {}
+    given = caches.settings[conf.limits_cache]
+    location = given.get("LOCATION") or ()
+    places = [location] if isinstance(location, str) else location
+    for base in type(cache).__mro__:
+        needed, options = _TIMEOUTS.get(f"{base.__module__}.{base.__qualname__}", ((), {}))
+        for name in needed:
+            # Redis takes them in its URL, too.
+            is_in_url = all(name in parse_qs(urlsplit(place).query) for place in places)
+            if given.get("OPTIONS", {}).get(name) is None and not (places and is_in_url):
+                return options
+    return {}

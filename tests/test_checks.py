@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from celery import Celery
 from celery.app import app_or_default
 from django.core import checks, mail
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks.registry import registry
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.db import connections
@@ -38,6 +40,7 @@ GOOD = {
     "password": "not-a-real-password",
     "use_tls": True,
 }
+CACHES = "django.core.cache.backends"
 LONG_KEY = "k" * 32
 HOST, PORT, USER, PASSWORD, TLS, SSL = (
     f'MAILERS[\'default\']["OPTIONS"]["{option}"]'
@@ -47,13 +50,19 @@ HOST, PORT, USER, PASSWORD, TLS, SSL = (
 Mailer = Callable[..., None]
 
 
+class OwnCache(RedisCache):
+    """What a project makes of Django's."""
+
+
 @pytest.fixture(autouse=True)
 def _a_good_project(
     settings: Settings, mailer: Mailer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     mailer()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache"}}
+    settings.CACHES = {
+        "default": {"BACKEND": f"{CACHES}.redis.RedisCache", "OPTIONS": {"socket_timeout": 1}}
+    }
     settings.AUTHMAIL_API_DOCS = False
 
 
@@ -1030,7 +1039,7 @@ class TestDeployed:
     def test_w107_a_cache_that_does_not_count_for_all(
         self, settings: Settings, backend: str, location: str, why: str
     ) -> None:
-        path = f"django.core.cache.backends.{backend}"
+        path = f"{CACHES}.{backend}"
         settings.CACHES = {"default": {"BACKEND": path, "LOCATION": location}}
         expect(
             "W107",
@@ -1044,6 +1053,57 @@ class TestDeployed:
     def test_w107_a_cache_that_does_not_exist(self, settings: Settings) -> None:
         settings.RATELIMIT_USE_CACHE = "limits"
         assert "The cache 'limits' does not exist" in found(deploy=True)["W107"].msg
+
+    @pytest.mark.parametrize(
+        ("backend", "location", "options", "hint"),
+        [
+            (
+                f"{CACHES}.redis.RedisCache",
+                ["redis://cache:6379/1?socket_timeout=1", "redis://reader:6379/1"],
+                {"socket_connect_timeout": 1},
+                "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
+            ),
+            (
+                f"{CACHES}.memcached.PyMemcacheCache",
+                "cache:11211",
+                {"timeout": 1, "connect_timeout": None},
+                "{'connect_timeout': 1, 'timeout': 1, 'dead_timeout': 5}",
+            ),
+            (
+                "tests.test_checks.OwnCache",
+                "redis://cache:6379/1",
+                {},
+                "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
+            ),
+        ],
+    )
+    def test_w114_a_cache_without_a_timeout(
+        self,
+        settings: Settings,
+        backend: str,
+        location: str | list[str],
+        options: dict[str, int | None],
+        hint: str,
+    ) -> None:
+        cache = {"BACKEND": backend, "LOCATION": location, "OPTIONS": options}
+        settings.CACHES = {"default": cache}
+        expect(
+            "W114",
+            "The cache 'default' has no timeout: where its server accepts connections and is "
+            "silent, requests wait as long as its client library does, for ever with most "
+            "versions.",
+            f"Add {hint} to CACHES['default'][\"OPTIONS\"].",
+            deploy=True,
+        )
+        assert found() == {}
+        settings.CACHES = {"default": cache | {"OPTIONS": ast.literal_eval(hint)}}
+        assert found(deploy=True) == {}
+
+    def test_w114_a_timeout_in_the_url_will_do(self, settings: Settings) -> None:
+        location = "redis://cache:6379/1?socket_timeout=0.5"
+        cache = {"BACKEND": f"{CACHES}.redis.RedisCache", "LOCATION": location}
+        settings.CACHES = {"default": cache}
+        assert found(deploy=True) == {}
 
     @pytest.mark.parametrize("scheme", ["filesystem", "memory"])
     def test_e108_a_broker_that_loses_tasks(

@@ -8,6 +8,7 @@ False switches it off, both of them django-ratelimit's settings.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 
@@ -21,8 +22,9 @@ WINDOW_SECONDS = 60
 #: request its timeout.
 REST_SECONDS = 5.0
 
-#: By `time.monotonic`, when the cache may be asked again.
+#: By `time.monotonic`, when a cache that failed may be asked again; 0.0 where it did not.
 _rests_until = 0.0
+_lock = threading.Lock()
 
 
 class CacheDown(Exception):
@@ -46,8 +48,7 @@ def count(
     Raises:
         CacheDown: the cache failed, now or a moment ago.
     """
-    global _rests_until
-    if time.monotonic() < _rests_until:
+    if not _may_ask():
         raise CacheDown
     try:
         usage = get_usage(
@@ -59,14 +60,16 @@ def count(
         )
     except Exception as error:
         # Each library of a cache has errors of its own, and none of them may fail a request.
-        _rests_until = time.monotonic() + REST_SECONDS
-        logger.warning("limits.cache_down error=%s", type(error).__name__)
+        _rest(type(error).__name__)
         raise CacheDown from None
     if usage is None:
         return None
     if usage["time_left"] < 0:
-        # What it says where the cache neither has the counter nor takes one.
+        # What it says where the cache neither has the counter nor takes one: a library that is
+        # told to hide its errors does so.
+        _rest("none")
         raise CacheDown
+    forget()
     return Count(used=usage["count"], seconds_left=max(usage["time_left"], 1))
 
 
@@ -74,3 +77,21 @@ def forget() -> None:
     """Ask the cache again at once."""
     global _rests_until
     _rests_until = 0.0
+
+
+def _may_ask() -> bool:
+    global _rests_until
+    with _lock:
+        now = time.monotonic()
+        if now < _rests_until:
+            return False
+        if _rests_until:
+            # One request finds out whether it is back. The threads of the others need not wait.
+            _rests_until = now + REST_SECONDS
+        return True
+
+
+def _rest(why: str) -> None:
+    global _rests_until
+    _rests_until = time.monotonic() + REST_SECONDS
+    logger.warning("limits.cache_down error=%s", why)

@@ -35,6 +35,7 @@ With --deploy:
                                                     W111  a proxy that nobody counts
                                                     W112  webhooks may go by http
                                                     W113  webhooks have the replayable signature
+                                                    W114  a cache without a timeout
 """
 
 from __future__ import annotations

@@ -120,6 +120,16 @@ def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "Use a cache that processes share: Redis or Memcached.",
             )
         )
+    if options := counting.missing_timeouts():
+        found.append(
+            new_warning(
+                "W114",
+                f"The cache {conf.limits_cache!r} has no timeout: where its server accepts "
+                "connections and is silent, requests wait as long as its client library does, for "
+                "ever with most versions.",
+                f'Add {options} to CACHES[{conf.limits_cache!r}]["OPTIONS"].',
+            )
+        )
     # The rest of the URL may hold a password.
     scheme = (tasks.broker_url() or "").partition("://")[0] if conf.celery else ""
     if scheme in ("filesystem", "memory"):

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,21 +19,27 @@ from example_project.environment import NAMES
 from tests import smtp_server as servers
 from tests.api import web
 from tests.api.conftest import OTP
+from tests.chaos.processes import wait_until
+from tests.chaos.servers import Memcached
 from tests.services import require_service
 
 
-@pytest.mark.parametrize("cache", ["Redis", "locmem"])
+@pytest.mark.parametrize("cache", ["Redis", "Memcached", "locmem"])
 def test_exactly_as_many_get_through_two_processes_at_once(
     cache: str, certificate: ServerCertificate, tmp_path: Path
 ) -> None:
     most, parallel = 7, 40
+    place: AbstractContextManager[dict[str, str]] = nullcontext({})
     environment = {"WEB_CONCURRENCY": "2", "API_RATE_LIMIT_PER_MINUTE": str(most)}
     if cache == "Redis":
         # Patient: a machine that is busy must not look like a cache that is down.
         environment["CACHE_URL"] = f"{require_service('redis')}?socket_timeout=30"
+    elif cache == "Memcached":
+        place = memcached(tmp_path)
     with (
+        place as its_environment,
         servers.running(certificate) as smtp,
-        web.running("gunicorn", smtp, tmp_path, **environment) as service,
+        web.running("gunicorn", smtp, tmp_path, **environment, **its_environment) as service,
     ):
         key = _key_with_time(service)
 
@@ -45,6 +53,18 @@ def test_exactly_as_many_get_through_two_processes_at_once(
         assert answers == [202] * most + [429] * (parallel - most)
         assert len(service.rows("id")) == most
         assert service.errors() == []
+
+
+@contextmanager
+def memcached(folder: Path) -> Iterator[dict[str, str]]:
+    """Run one, and return the environment of a service that counts there."""
+    server = Memcached(folder)
+    server.start()
+    try:
+        wait_until(server.answers, "Memcached")
+        yield {"DJANGO_SETTINGS_MODULE": "tests.api.memcached_settings", "MEMCACHED": server.url}
+    finally:
+        server.end()
 
 
 def _key_with_time(service: web.Service) -> str:

@@ -1,4 +1,4 @@
-"""Databases and brokers of a storm's own, that can crash and come back on the same port."""
+"""Databases, brokers and caches of a test's own, that crash and come back on the same port."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ class Server:
     def start(self) -> None:
         """Start it; clients may find it not ready yet."""
         self.child.start()
+
+    def answers(self) -> bool:
+        """Tell whether it accepts connections."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2.0):
+            return True
+        return False
 
     def crash(self) -> None:
         """Stop it at once, as a power cut does; what it had promised is on the disk."""
@@ -153,6 +159,20 @@ class Redis(Server):
     def _command(self) -> list[str]:
         command = f"{_program('redis-server')} --port {self.port} --bind 127.0.0.1 --appendonly no"
         return [*command.split(), "--save", "", "--dir", str(self.folder)]
+
+
+class Memcached(Server):
+    """A cache, whose crash loses all that was in it."""
+
+    name = "memcached"
+    account = "nobody"
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _command(self) -> list[str]:
+        return [*f"{_program('memcached')} -l 127.0.0.1 -U 0 -m 16 -p {self.port}".split()]
 
 
 class CutOff:
