@@ -162,6 +162,9 @@ class AsyncAuthmailClient(
     async def close(self) -> None:
         await self._http.aclose()
 
+    #: As S0's and httpx's have it.
+    aclose = close
+
     async def _do(self, call: Call[T]) -> T:
         attempts = Attempts(call, self._timeout)
         while True:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Generic, TypeVar, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any, Generic, TypeVar, Unpack, cast
 
 import httpx
 
@@ -18,6 +18,19 @@ from django_authmail.client.target import checked_base_url, checked_header, chec
 S = TypeVar("S")
 M = TypeVar("M")
 H = TypeVar("H")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _also_user_name(method: F) -> F:
+    """Take `user_name` for `name`: that is what S0's callers call it."""
+
+    @wraps(method)
+    def call(*values: Any, **named: Any) -> Any:
+        if "user_name" in named and "name" not in named:
+            named["name"] = named.pop("user_name")
+        return method(*values, **named)
+
+    return cast("F", call)
 
 
 class Methods(Generic[S, M, H]):
@@ -95,10 +108,12 @@ class Methods(Generic[S, M, H]):
         }
         return self._send("/send", members, options)
 
+    @_also_user_name
     def send_otp(self, to: str, name: str, code: str, **options: Unpack[SendOptions]) -> S:
         """Send a one-time code."""
         return self._send("/send/otp", {"to": to, "user_name": name, "code": code}, options)
 
+    @_also_user_name
     def send_magic_link(self, to: str, name: str, token: str, **options: Unpack[SendOptions]) -> S:
         """Send a link to log in by; the service puts the token into it."""
         members = {"to": to, "user_name": name, "token": token}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -46,6 +47,30 @@ def test_the_calls_of_its_documentation(service: Service) -> None:
     ]
     assert service.requests[-1].headers["x-dry-run"] == "true"
     assert {request.headers["authorization"] for request in service.requests} == {"Bearer secret"}
+
+
+def test_its_parameters_by_name(service: Service) -> None:
+    service.script(answer())
+    with EmailServiceClient(service.url, "secret") as client:
+        by_name: Any = client
+        by_name.send_otp(to="user@example.com", user_name="홍길동", code="482901")
+        by_name.send_magic_link("user@example.com", user_name="홍길동", token="abc123")
+        with pytest.raises(TypeError, match="multiple values"):
+            by_name.send_otp("user@example.com", "홍길동", user_name="홍길동", code="482901")
+    assert [request.json["user_name"] for request in service.requests] == ["홍길동"] * 2
+
+
+def test_the_asynchronous_one(service: Service) -> None:
+    service.script(answer())
+
+    async def run() -> None:
+        client: Any = AsyncEmailServiceClient(service.url, "secret")
+        assert (await client.send_otp("user@example.com", user_name="홍길동", code="482901")).sent
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.health()
+
+    asyncio.run(run())
 
 
 def test_dry_run_is_no_positional_argument(service: Service) -> None:
