@@ -58,8 +58,18 @@ class Received:
     def problem(self) -> dict[str, Any] | None:
         """The members of a problem (RFC 9457) of this API; None if the answer is something else."""
         media_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        members = self.members if media_type == "application/problem+json" else None
+        if media_type != "application/problem+json":
+            return self._s0_problem
+        members = self.members
         return members if members and isinstance(members.get("code"), str) else None
+
+    @property
+    def _s0_problem(self) -> dict[str, Any] | None:
+        """S0's answer about a mail that was not sent: its service may move after its callers."""
+        detail = (self.members or {}).get("detail") if self.status == 502 else None
+        if not isinstance(detail, dict) or not isinstance(code := detail.get("error_code"), str):
+            return None
+        return {"code": code, "error_code": code, "detail": detail.get("message")}
 
     @property
     def retry_after(self) -> float | None:

@@ -104,6 +104,18 @@ def test_a_mail_that_was_not_sent_is_its_own_error(service: Service) -> None:
     assert not isinstance(caught.value, httpx.HTTPError)
 
 
+def test_a_502_of_s0_itself_is_that_error_too(service: Service) -> None:
+    """While the service moves after its callers."""
+    service.script(answer(502, {"detail": {"error_code": "smtp_timeout", "message": "timed out"}}))
+    with (
+        EmailServiceClient(service.url, "secret") as client,
+        pytest.raises(EmailServiceError) as caught,
+    ):
+        client.send_otp("user@example.com", "홍길동", "482901")
+    assert (caught.value.error_code, caught.value.status_code) == ("smtp_timeout", 502)
+    assert (caught.value.message, caught.value.may_have_been_sent) == ("timed out", True)
+
+
 @pytest.mark.parametrize("status", [401, 422, 429, 500, 503])
 def test_other_refusals_are_httpx_s(service: Service, status: int) -> None:
     service.script(problem(status, "a_code"))
