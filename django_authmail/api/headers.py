@@ -16,6 +16,9 @@ _QUOTED_KEY = r'"(?:[!#-\[\]-~]|\\["\\]){1,255}"'
 #: What an Idempotency-Key looks like.
 IDEMPOTENCY_KEY = f"^(?:{_BARE_KEY}|{_QUOTED_KEY})$"
 
+# What stands between the commas of a list, quoted strings whole (RFC 9110 5.6.1 and 5.6.4).
+_LISTED = re.compile(r'(?:[^,"]++|"(?:[^"\\]|\\.)*+"?)++')
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
@@ -62,7 +65,7 @@ def is_strict(request: HttpRequest) -> bool:
 
 def _preferences(request: HttpRequest) -> dict[str, str]:
     found: dict[str, str] = {}
-    for preference in request.headers.get("Prefer", "").split(","):
+    for preference in _LISTED.findall(request.headers.get("Prefer", "")):
         name, _, value = preference.partition(";")[0].partition("=")
         # The first one counts (RFC 7240, 2).
         found.setdefault(name.strip().lower(), value.strip().strip('"').lower())

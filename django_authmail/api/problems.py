@@ -167,9 +167,9 @@ def preferred_language(request: HttpRequest) -> str:
 
     Not Django's own choice: that one reads cookies, and only knows the project's LANGUAGES.
     """
-    for tag, _quality in parse_accept_lang_header(request.headers.get("Accept-Language", "")):
+    for tag, quality in parse_accept_lang_header(request.headers.get("Accept-Language", "")):
         language = tag.partition("-")[0]
-        if language in LANGUAGES:
+        if quality and language in LANGUAGES:
             return language
     return "en"
 

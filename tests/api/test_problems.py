@@ -120,6 +120,7 @@ def test_accept(api: Api, accept: str, status: int) -> None:
         ("ko-KR,ko;q=0.9,en;q=0.8", "`Authorization: Bearer KEY` 헤더를 보내세요."),
         ("en-US,ko;q=0.5", "Send the header `Authorization: Bearer KEY`."),
         ("ko;q=0, en", "Send the header `Authorization: Bearer KEY`."),
+        ("ko;q=0", "Send the header `Authorization: Bearer KEY`."),
         ("fr", "Send the header `Authorization: Bearer KEY`."),
         ("", "Send the header `Authorization: Bearer KEY`."),
     ],
