@@ -86,6 +86,7 @@ class _Send(serializers.Serializer[Any]):
     webhook_secret = Text(
         required=False,
         allow_null=True,
+        allow_blank=True,
         max_length=signing.MAX_OWN_SECRET,
         help_text="Signs the webhook, which has no signature without it; take what `openssl rand "
         "-hex 32` prints. Of no use, and no error, without a `webhook_url`.",
@@ -97,9 +98,10 @@ class _Send(serializers.Serializer[Any]):
         return fields | {name: fields.pop(name) for name in _Send._declared_fields}
 
     def validate_webhook_secret(self, value: str | None) -> str | None:
-        if value is not None and (problem := signing.secret_problem(value)) is not None:
+        # S0 takes an empty one for none, and so may a setting of its callers be.
+        if value and (problem := signing.secret_problem(value)) is not None:
             raise serializers.ValidationError(problem)
-        return value
+        return value or None
 
 
 class _SendToOne(_Send):

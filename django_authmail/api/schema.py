@@ -213,7 +213,7 @@ _SENT = OpenApiExample(
         "state": "accepted",
         "id": "0b0a9c9e-4b7e-4d53-9f8a-0d5f3a3f5f10",
         "message_id": "<5d1f…@example.com>",
-        "provider_id": "2.0.0 OK queued as 4D7C12",
+        "provider_id": "OK queued as 4D7C12",
         "refused": [],
     },
     response_only=True,

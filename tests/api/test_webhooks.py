@@ -129,6 +129,17 @@ def test_url_and_secret_are_sealed_and_shown_nowhere(
         assert secret not in text
 
 
+@pytest.mark.parametrize("secret", ["", None])
+def test_an_empty_secret_is_none(
+    api: Api, receiver: Receiver, smtp_server: SmtpServer, secret: str | None
+) -> None:
+    """As in hwan-email-service, whose callers may have an empty setting for it."""
+    assert api.post(body=wanted(receiver, webhook_secret=secret)).status_code == 202
+    deliver()
+    [received] = receiver.received
+    assert not [name for name in received.headers if "signature" in name.lower()]
+
+
 def test_a_secret_alone_asks_for_nothing(api: Api, smtp_server: SmtpServer) -> None:
     assert api.post(body={**OTP, "webhook_secret": SECRET}).status_code == 200
     assert not WebhookDelivery.objects.exists()
