@@ -73,7 +73,7 @@ class Courier:
         self._width = width
         self._on_trouble = on_trouble
         self._claims: SimpleQueue[Claim | None] = SimpleQueue()
-        # None: there was no attempt, and its lease ends.
+        # None: there was no attempt, and others may have it.
         self._back: SimpleQueue[tuple[Claim, End | None]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
@@ -181,9 +181,15 @@ class Courier:
             pass
         self._under_way -= len(back)
         self._room_for_retries += _retries([claim for claim, _ in back])
-        ends = [end for _, end in back if end is not None]
-        if not ends:
-            return
+        if untried := [claim for claim, end in back if end is None]:
+            try:
+                settlement.give_back(untried)
+            except Exception as error:
+                _not_recorded(untried, error)
+        if ends := [end for _, end in back if end is not None]:
+            self._record(ends)
+
+    def _record(self, ends: Sequence[End]) -> None:
         left = deliveries.LEASE_MARGIN.total_seconds() - max(
             end.claim.seconds_held - end.posted.duration_seconds for end in ends
         )
@@ -192,14 +198,14 @@ class Courier:
             self.left.update(settlement.settle_many(ends, patience=patience))
         except Exception as error:
             if len(ends) == 1 or isinstance(error, FAILED):
-                _not_recorded(ends, error)
+                _not_recorded([end.claim for end in ends], error)
                 return
             # It is one of them, or what it belongs to: the others are recorded without it.
             for end in ends:
                 try:
                     self.left.update(settlement.settle_many([end], patience=SHORT_PATIENCE))
                 except Exception as its_error:
-                    _not_recorded([end], its_error)
+                    _not_recorded([end.claim], its_error)
 
     @working()
     def _work(self) -> None:
@@ -211,23 +217,22 @@ def _retries(claims: Sequence[Claim]) -> int:
     return sum(claim.attempt > 1 for claim in claims)
 
 
-def _not_recorded(ends: Sequence[End], error: Exception) -> None:
-    # Their leases end, and they are sent once more, with the same id.
-    for end in ends:
+def _not_recorded(claims: Sequence[Claim], error: Exception) -> None:
+    # Their leases end, and they are sent once more, with the same id, if they have an attempt left.
+    for claim in claims:
         error_name = type(error).__name__
-        log_line(logger, logging.ERROR, "webhook.not_recorded", **end.claim.names, error=error_name)
+        log_line(logger, logging.ERROR, "webhook.not_recorded", **claim.names, error=error_name)
 
 
 def _sent(claim: Claim) -> End | None:
     try:
         posted = _post(claim)
     except ImproperlyConfigured as error:
-        # Here, and it may be mended: no attempt is counted. The lease ends, and it is tried again.
+        # Here, and it may be mended: no attempt is counted, and it is tried again in a while.
         log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
         return None
     except Exception as error:
-        # Nothing that a receiver does is known to come here. Were it not recorded, it would come
-        # again at the end of each lease, for ever.
+        # Nothing that a receiver does is known to come here.
         log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
         posted = Posted(
             status=None, reason="error", retry_after=None, duration_seconds=claim.seconds_held

@@ -9,11 +9,9 @@
 A replay also makes one due now that waits for a later attempt.
 
 A claim is a lease, as that of a message: a row whose lease has ended is due again, with the same
-`webhook-id`. To be sent twice is the receiver's to notice; to be lost is not to happen.
-
-Each host has a few places. A delivery takes one up while it is under way, and a unique constraint
-holds over all processes that no two have the same: a receiver that is slow keeps couriers for
-others free, and one that was down is not run over.
+`webhook-id`. To be sent twice is the receiver's to notice; to be lost is not to happen. An attempt
+whose lease has ended counts, though nobody knows how it ended: where outcomes can never be
+recorded, or sending ends the process, a receiver has it as often as the schedule says, and no more.
 """
 
 from __future__ import annotations
@@ -22,25 +20,25 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, connections, router, transaction
-from django.db.models import Q, QuerySet
+from django.db import IntegrityError, router, transaction
+from django.db.models import Case, F, QuerySet, When
+from django.db.models.expressions import CombinedExpression
 
 from django_authmail import metrics
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.exceptions import SealBroken
-from django_authmail.logs import log_line
+from django_authmail.logs import describe_apart, log_line
 from django_authmail.models import WebhookAttempt, WebhookDelivery
 from django_authmail.outcomes import Reason
 from django_authmail.sealing import unseal
 from django_authmail.secret import Secret
-from django_authmail.transactions import PATIENCE, retried
-from django_authmail.webhooks import callbacks, endpoints, recording
+from django_authmail.transactions import FAILED, PATIENCE, retried
+from django_authmail.webhooks import callbacks, endpoints, places, recording
 from django_authmail.webhooks.backoff import next_delay
 
 logger = logging.getLogger(__name__)
@@ -49,16 +47,12 @@ State = WebhookDelivery.State
 
 #: A lease outlives the longest attempt by this: a slow courier is not taken for a dead one.
 LEASE_MARGIN = timedelta(seconds=15)
-#: Deliveries that are under way to one host at a time, over all processes.
-PLACES = 2
-#: Due rows that are looked at for each one that is wanted: those of a busy host stand in the way.
-_LOOKED_AT = 10
+#: Why a delivery has failed whose last attempt was made, and nobody knows with which outcome.
+OUTCOME_LOST = "outcome_lost"
 #: Times that another courier may be faster, or that what was due may end without being sent.
 _TRIES = 50
 #: Seconds, least and most, until one that was slower looks again.
 _COLLIDED = (0.001, 0.01)
-#: Times that it is looked behind the rows of busy hosts.
-_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +149,7 @@ class _Taking:
         self._using = using
         self._lease = uuid.uuid4()
         self._tried: list[uuid.UUID] = []
+        self._lost: set[uuid.UUID] = set()
 
     def run(self, patience: float) -> list[Claim] | None:
         """Return claims on what is due and has a place; None: they gave none, and others may."""
@@ -166,21 +161,32 @@ class _Taking:
         # Where the COMMIT before was done after all, they are this courier's already.
         if not (self._tried and self._ours().update(due_at=end)):
             due = WebhookDelivery.objects.using(self._using).filter(due_at__lte=now)
-            wanted = _choose(due, self._limit, self._retries, self._using)
+            wanted = places.choose(due, self._limit, self._retries, self._using)
             if not wanted:
                 return []
-            chosen = _locked(wanted, self._using)
-            self._tried = [id for ids in chosen.values() for id in ids]
+            chosen = places.locked(wanted, self._using)
+            taken = [row for rows in chosen.values() for row in rows]
+            self._tried = [row.pk for row in taken]
+            # They have a place: somebody had a claim on them.
+            self._lost = {row.pk for row in taken if row.place is not None}
             # In one order of places: two couriers wait for each other where they want the same
             # one, which only one of them gets, and two orders would be a deadlock.
-            for place, ids in sorted(chosen.items()):
+            for place, rows in sorted(chosen.items()):
                 # Compare and swap, where nothing was locked.
-                due.filter(pk__in=sorted(ids)).update(
-                    state=State.SENDING, lease=self._lease, place=place, due_at=end
+                due.filter(pk__in=sorted(row.pk for row in rows)).update(
+                    # Before the lease: MySQL reads what it has written already.
+                    attempt_count=_one_more_if_lost("attempt_count"),
+                    round_count=_one_more_if_lost("round_count"),
+                    state=State.SENDING,
+                    lease=self._lease,
+                    place=place,
+                    due_at=end,
                 )
         claims = []
         for row in self._ours().select_related("endpoint").order_by("created_at"):
             try:
+                if row.pk in self._lost:
+                    _lost(row, self._using)
                 claims.append(_claim(row, now))
             except _Unsendable as error:
                 _end_unsent(row, error.reason, now, self._using)
@@ -192,67 +198,22 @@ class _Taking:
         return rows.filter(pk__in=self._tried, lease=self._lease)
 
 
-def _locked(chosen: dict[int, list[uuid.UUID]], using: str) -> dict[int, list[uuid.UUID]]:
-    """Lock what was chosen, where the database can, and leave out what others have locked."""
-    if not connections[using].features.has_select_for_update_skip_locked:
-        return chosen
-    wanted = [id for ids in chosen.values() for id in ids]
-    rows = WebhookDelivery.objects.using(using).filter(pk__in=wanted).order_by("pk")
-    locked = set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
-    return {place: [id for id in ids if id in locked] for place, ids in chosen.items()}
+def _one_more_if_lost(field: str) -> CombinedExpression:
+    """Return the column and one more where a lease has ended: an attempt without an outcome."""
+    return F(field) + Case(When(lease__isnull=False, then=1), default=0)
 
 
-def _choose(
-    due: QuerySet[WebhookDelivery], limit: int, retries: int, using: str
-) -> dict[int, list[uuid.UUID]]:
-    """Return the ids of up to `limit` rows, the longest due first, by the place that each gets."""
-    chosen: dict[int, list[uuid.UUID]] = {}
-    taken: dict[str, set[int]] = {}
-    wanted = limit * _LOOKED_AT
-    for _ in range(_ROUNDS):
-        full = [host for host, places in taken.items() if len(places) >= PLACES]
-        before = [id for ids in chosen.values() for id in ids]
-        # One whose lease has ended has its place already.
-        wished = due if retries > 0 else due.filter(attempt_count=0)
-        found = list(
-            wished.exclude(Q(host__in=full) & Q(state=State.PENDING))
-            .exclude(pk__in=before)
-            .order_by("due_at")
-            .only("id", "host", "place", "attempt_count")[:wanted]
-        )
-        taken |= _places({row.host for row in found}.difference(taken), using)
-        for row in found:
-            free = _place(row, taken[row.host])
-            is_retry = row.attempt_count > 0
-            if free is None or (is_retry and retries <= 0):
-                continue
-            retries -= is_retry
-            taken[row.host].add(free)
-            chosen.setdefault(free, []).append(row.pk)
-            if sum(map(len, chosen.values())) >= limit:
-                return chosen
-        if len(found) < wanted:
-            break
-    return chosen
+def _lost(row: WebhookDelivery, using: str) -> None:
+    """Say that the attempt before this claim has no outcome; raise where it was the last one.
 
-
-def _place(row: WebhookDelivery, taken: Collection[int]) -> int | None:
-    if row.place is not None:
-        return row.place
-    return next((place for place in range(PLACES) if place not in taken), None)
-
-
-def _places(hosts: Collection[str], using: str) -> dict[str, set[int]]:
-    """Return the places that are taken of each host."""
-    taken: dict[str, set[int]] = {host: set() for host in hosts}
-    if taken:
-        rows = WebhookDelivery.objects.using(using)
-        # By the index of the constraint; `place` not NULL would read all that was ever sent there.
-        found = rows.filter(host__in=list(taken), place__in=range(PLACES))
-        for host, place in found.values_list("host", "place"):
-            if place is not None:
-                taken[host].add(place)
-    return taken
+    It has no row: what cannot be recorded is nothing to depend on here.
+    """
+    facts = {**names(row.pk, row.message_id), "attempt": row.attempt_count}
+    transaction.on_commit(
+        lambda: log_line(logger, logging.WARNING, "webhook.outcome_lost", **facts), using=using
+    )
+    if row.round_count > len(conf.webhook_backoff_seconds):
+        raise _Unsendable(OUTCOME_LOST)
 
 
 class _Unsendable(Exception):
@@ -303,7 +264,21 @@ def _target(row: WebhookDelivery, now: datetime) -> tuple[Secret, tuple[Secret, 
 
 
 def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) -> None:
-    """Write down that a delivery was not sent, and is not going to be, or not now."""
+    """Write down that a delivery is not sent any more, or not now.
+
+    Where that cannot be written, it is logged, and keeps no other from being claimed.
+    """
+    try:
+        with transaction.atomic(using=using):
+            _write_unsent(row, reason, now, using)
+    except FAILED:
+        raise
+    except Exception as error:
+        facts = {**names(row.pk, row.message_id), **describe_apart(error)}
+        log_line(logger, logging.ERROR, "webhook.not_recorded", **facts)
+
+
+def _write_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) -> None:
     values = ended(State.FAILED, now, is_callback=row.endpoint_id is None)
     if reason == Reason.SEAL_BROKEN:
         # As an attempt that failed: another process, or this one once it is started anew, may have

@@ -54,6 +54,10 @@ _HINTS: dict[str, Promise] = {
         "Nothing was sent: what is stored could not be opened. Was SECRET_KEY or "
         "AUTHMAIL_SEALING_KEYS changed without keeping the old key as a fallback?"
     ),
+    "outcome_lost": _(
+        "It was sent as often as it may be, and the outcome of the last time was not recorded. The "
+        "log has webhook.not_recorded with the error, or the process ended in the middle."
+    ),
     "row_broken": _("Nothing was sent: its row was changed by something else."),
 }
 

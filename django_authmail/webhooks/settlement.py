@@ -52,7 +52,8 @@ def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> list[str]
     """Record how attempts ended, in one transaction, and return the state of each delivery.
 
     Those whose lease another courier has taken over are left out: that one sends it again. One that
-    cannot be written is logged and left out: it is sent again when its lease ends.
+    cannot be written is logged and left out: it is sent again when its lease ends, as the next of
+    its attempts.
 
     Raises:
         OperationalError, InterfaceError, InternalError: the database did not recover in time.
@@ -70,6 +71,26 @@ def settle_many(ends: Sequence[End], *, patience: float = PATIENCE) -> list[str]
             facts = describe_apart(error)
             log_line(logger, logging.ERROR, "webhook.not_recorded", **end.claim.names, **facts)
         return []
+
+
+def give_back(claims: Sequence[Claim]) -> None:
+    """Let others have what was claimed and not tried, when the leases would have ended.
+
+    No attempt is counted.
+
+    Raises:
+        OperationalError, InterfaceError, InternalError: the database did not recover in time.
+    """
+    using = router.db_for_write(WebhookDelivery)
+
+    def write() -> None:
+        rows = WebhookDelivery.objects.using(using)
+        for claim in sorted(claims, key=lambda claim: claim.id):
+            rows.filter(pk=claim.id, lease=claim.lease).update(
+                state=State.PENDING, lease=None, place=None
+            )
+
+    retried(write, using=using)
 
 
 def _write(ends: Sequence[End], using: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_authmail.webhooks.deliveries import PLACES
+from django_authmail.webhooks.places import PLACES
 from tests.chaos import storm
 from tests.chaos.processes import wait_until
 from tests.chaos.storm import Scenario, Storm

@@ -17,7 +17,16 @@ from django_authmail.models import WebhookAttempt, WebhookDelivery
 from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.secret import Secret
-from django_authmail.webhooks import courier, deliveries, endpoints, posting, verify, verify_s0
+from django_authmail.webhooks import (
+    courier,
+    deliveries,
+    endpoints,
+    places,
+    posting,
+    settlement,
+    verify,
+    verify_s0,
+)
 from django_authmail.webhooks.callbacks import Callback
 from django_authmail.webhooks.courier import Courier
 from tests.outbox.factories import auth_message
@@ -127,7 +136,7 @@ def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
         # It ends: the quick one was served while the slow one was under way.
         assert deliver() == 6
         assert len(quick.received) == 1
-    assert receiver.most_at_once <= deliveries.PLACES
+    assert receiver.most_at_once <= places.PLACES
     assert len(receiver.received) == 5
 
 
@@ -167,7 +176,7 @@ def test_many_go_to_a_receiver_one_or_two_at_a_time(receiver: Receiver) -> None:
         endpoints.send_test(row.pk)
     assert deliver() == 40
     assert len(receiver.ids) == 40
-    assert receiver.most_at_once <= deliveries.PLACES
+    assert receiver.most_at_once <= places.PLACES
 
 
 def test_a_courier_that_is_stopped_finishes_what_it_has_in_hand(receiver: Receiver) -> None:
@@ -188,7 +197,7 @@ def test_a_process_that_ends_after_it_was_woken_sends_what_it_can(receiver: Rece
         endpoints.send_test(row.pk)
     stop = threading.Event()
     stop.set()
-    assert Courier(8).run(stop, until_empty=True) == deliveries.PLACES
+    assert Courier(8).run(stop, until_empty=True) == places.PLACES
 
 
 def test_a_courier_that_lingers_sends_what_is_due_in_a_moment(receiver: Receiver) -> None:
@@ -269,6 +278,25 @@ def test_one_whose_outcome_cannot_be_recorded_keeps_no_other_s_from_being(
     assert "error=IntegrityError" in line
 
 
+def test_what_can_never_be_recorded_is_sent_as_often_as_the_schedule_says(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5, 300)
+    row, _ = endpoints.create(receiver.url)
+    delivery = endpoints.send_test(row.pk)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise ProgrammingError("no such column")
+
+    monkeypatch.setattr(settlement, "settle_many", refuse)
+    for _ in range(5):
+        deliver()
+        make_due()
+    assert list(receiver.ids.values()) == [3]
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.reason) == ("failed", "outcome_lost")
+
+
 def test_an_error_of_this_program_is_an_attempt_that_failed(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,7 +321,9 @@ def test_what_is_configured_wrong_costs_no_attempt(receiver: Receiver, settings:
     settings.AUTHMAIL_WEBHOOK_CA_FILE = "/nonexistent"
     assert deliver() == 1
     delivery.refresh_from_db()
-    assert (delivery.state, delivery.attempt_count) == ("sending", 0)
+    assert (delivery.state, delivery.attempt_count) == ("pending", 0)
+    # In a while, and not at once: it needs a person.
+    assert (deliveries.seconds_until_due() or 0) > 10
 
 
 def test_a_courier_that_was_woken_ends_while_others_have_the_places_of_a_busy_host(
@@ -304,7 +334,7 @@ def test_a_courier_that_was_woken_ends_while_others_have_the_places_of_a_busy_ho
         endpoints.send_test(row.pk)
     claim_due, stop = deliveries.claim_due, threading.Event()
     theirs = claim_due(5)
-    assert len(theirs) == deliveries.PLACES
+    assert len(theirs) == places.PLACES
     looks: list[float] = []
 
     def look(limit: int, **options: Any) -> list[deliveries.Claim]:

@@ -146,6 +146,69 @@ def test_a_dead_courier_s_delivery_is_claimed_again_with_the_same_id_and_place(
     assert not WebhookAttempt.objects.exists()
 
 
+def test_an_attempt_whose_lease_ends_counts_and_the_last_one_ends_it(
+    endpoint: WebhookEndpoint, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5, 300)
+    [row] = waiting(endpoint)
+    for attempt in (1, 2, 3):
+        [claim] = claimed()
+        assert claim.attempt == attempt
+        end_lease(claim)
+    assert claimed() == []
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.attempt_count) == ("failed", "outcome_lost", 3)
+    assert caplog.text.count(f"webhook.outcome_lost id={row.pk}") == 3
+    assert f"webhook.failed id={row.pk}" in caplog.text
+    # A person may want it all the same: what was posted is kept.
+    assert replaying.replay(WebhookDelivery.objects.all()).again == 1
+    [claim] = claimed()
+    assert settle(claim, posted()).state == "delivered"
+    assert [attempt.number for attempt in WebhookAttempt.objects.all()] == [4]
+
+
+def test_an_outcome_after_one_that_was_lost_goes_on_with_the_schedule(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5, 300)
+    waiting(endpoint)
+    end_lease(*claimed())
+    [claim] = claimed()
+    row = settle(claim, BUSY)
+    assert (row.state, row.attempt_count, row.round_count) == ("pending", 2, 2)
+    assert row.due_at is not None
+    assert (row.due_at - db_now("default")).total_seconds() > 290
+
+
+def test_what_was_not_tried_is_given_back_and_counts_for_nothing(
+    endpoint: WebhookEndpoint,
+) -> None:
+    waiting(endpoint)
+    [claim] = claimed()
+    settlement.give_back([claim])
+    row = WebhookDelivery.objects.get()
+    assert (row.state, row.place, row.attempt_count) == ("pending", None, 0)
+    # Not at once: what kept this one from trying it is still so.
+    assert claimed() == []
+    make_due()
+    [again] = claimed()
+    # Whoever had it before has no say any more.
+    settlement.give_back([claim])
+    assert settle(again, posted()).state == "delivered"
+
+
+def test_one_whose_end_cannot_be_written_keeps_no_other_from_being_claimed(
+    endpoint: WebhookEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    [row] = waiting(endpoint, sealed_payload=b"in clear")
+    [other] = waiting(endpoint)
+    # Its number is taken: somebody wrote to the table.
+    now = db_now("default")
+    WebhookAttempt.objects.create(delivery=row, number=1, started_at=now, duration_ms=1, reason="?")
+    assert [claim.id for claim in claimed(5)] == [other.pk]
+    assert f"webhook.not_recorded id={row.pk}" in caplog.text
+
+
 def test_a_place_cannot_be_taken_twice(endpoint: WebhookEndpoint) -> None:
     waiting(endpoint, 2)
     [claim] = claimed(1)

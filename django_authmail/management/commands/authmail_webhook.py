@@ -36,7 +36,7 @@ from django_authmail.management.replays import (
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
-from django_authmail.webhooks import courier, deliveries, endpoints, events, replaying
+from django_authmail.webhooks import courier, endpoints, events, places, replaying
 from django_authmail.webhooks.hints import hint
 
 _VERBS = "create|list|test|rotate|enable|disable|delete|replay"
@@ -276,7 +276,7 @@ class Command(BaseCommand):
             if now - began > seconds:
                 raise CommandError(
                     f"It was not sent within {seconds:.0f} s: others are on their way to "
-                    f"{delivery.host}, {deliveries.PLACES} at a time. It is sent after them."
+                    f"{delivery.host}, {places.PLACES} at a time. It is sent after them."
                 )
             if now - shown >= 1:
                 shown = now
