@@ -1,10 +1,9 @@
 """Send what is due to receivers, several at a time, away from the mails.
 
-Threads post, each one delivery at a time, and know no database. The courier's own thread does what
-concerns it for all of them: it settles what has come back, and claims as many as there are threads
-free. A slow receiver takes up a thread and a place of its host; it delays no mail, for none waits
-here. What was tried before has half of the threads at most: many receivers that are slow or down,
-as names that lead to a tarpit are, leave room for first attempts to others.
+Threads post (`sending`), and know no database. The courier's own thread does what concerns it for
+all of them: it settles what has come back, and claims as many as there is room for. A slow receiver
+takes up a place of its host; it delays no mail, for none waits here, and no other receiver for
+longer than it takes to be known as slow.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import Empty
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, close_old_connections, connections
 
 from django_authmail.busy import working
@@ -25,14 +23,14 @@ from django_authmail.conf import conf
 from django_authmail.extras import installed
 from django_authmail.logs import describe, log_line
 from django_authmail.transactions import FAILED, PATIENCE
-from django_authmail.webhooks import deliveries, posting, settlement, signing
+from django_authmail.webhooks import deliveries, settlement
 from django_authmail.webhooks.deliveries import Claim
-from django_authmail.webhooks.posting import Posted
+from django_authmail.webhooks.sending import Senders
 from django_authmail.webhooks.settlement import End
 
 logger = logging.getLogger(__name__)
 
-#: Deliveries under way at a time. A thread that waits for a receiver costs little.
+#: Deliveries under way at a time, besides those that are slow.
 WIDTH = 32
 #: Seconds between two looks at a table with nothing due; each is one query of an index.
 IDLE_PAUSE = 0.5
@@ -58,7 +56,7 @@ MOST_IN_VAIN = 4
 
 
 class Courier:
-    """Sends due deliveries, up to `width` side by side.
+    """Sends due deliveries, up to `width` side by side, and more beside those that are slow.
 
     `on_trouble` is told of a database that does not answer, and the loop goes on. Without one, the
     error is raised once what is in hand has been finished.
@@ -70,15 +68,8 @@ class Courier:
         *,
         on_trouble: Callable[[DatabaseError], None] | None = None,
     ) -> None:
-        self._width = width
         self._on_trouble = on_trouble
-        self._claims: SimpleQueue[Claim | None] = SimpleQueue()
-        # None: there was no attempt, and others may have it.
-        self._back: SimpleQueue[tuple[Claim, End | None]] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._under_way = 0
-        # Rounded up: a courier with one thread tries again too.
-        self._room_for_retries = (width + 1) // 2
+        self._senders = Senders(width)
         self._renew_at = 0.0
         #: How many deliveries were left in which state.
         self.left: Counter[str] = Counter()
@@ -98,11 +89,7 @@ class Courier:
         try:
             return self._loop(stop, until_empty, linger)
         finally:
-            for _ in self._threads:
-                self._claims.put(None)
-            for thread in self._threads:
-                thread.join()
-            self._threads = []
+            self._senders.end()
 
     @working()
     def _loop(self, stop: threading.Event, until_empty: bool, linger: float) -> int:
@@ -116,7 +103,7 @@ class Courier:
                     claimed = self._claim()
                 total += claimed
                 in_vain = 0 if claimed else in_vain
-                if self._under_way:
+                if self._senders.under_way:
                     self._settle()
                     continue
                 if stop.is_set():
@@ -133,7 +120,7 @@ class Courier:
                             return total
                     pause = min(wait, IDLE_PAUSE) or IDLE_PAUSE
             except DatabaseError as error:
-                if self._under_way:
+                if self._senders.under_way:
                     # What is in hand comes first: its leases end, and the claim may never work.
                     self._settle()
                     continue
@@ -149,38 +136,28 @@ class Courier:
             log_line(logger, logging.ERROR, "webhook.not_sent", due=self.unsent, install=EXTRA)
 
     def _claim(self) -> int:
-        free = self._width - self._under_way
+        free = self._senders.free
         if not free:
             return 0
         if time.monotonic() > self._renew_at:
             close_old_connections()
             self._renew_at = time.monotonic() + RENEW_AFTER
         # With something in hand there is no waiting for the database: it is to be settled.
-        patience = SHORT_PATIENCE if self._under_way else PATIENCE
-        claims = deliveries.claim_due(free, retries=self._room_for_retries, patience=patience)
-        self._under_way += len(claims)
-        self._room_for_retries -= _retries(claims)
-        while len(self._threads) < self._under_way:
-            thread = threading.Thread(
-                target=self._work, name=f"authmail-courier-{len(self._threads)}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
-        for claim in claims:
-            self._claims.put(claim)
+        patience = SHORT_PATIENCE if self._senders.under_way else PATIENCE
+        retries = self._senders.room_for_retries
+        claims = deliveries.claim_due(free, retries=retries, patience=patience)
+        self._senders.send(claims)
         return len(claims)
 
     def _settle(self) -> None:
         """Wait a moment for deliveries to come back, and settle those that have."""
         back: list[tuple[Claim, End | None]] = []
         try:
-            back.append(self._back.get(timeout=IDLE_PAUSE))
-            while len(back) < self._under_way:
-                back.append(self._back.get(timeout=GATHERING))
+            back.append(self._senders.back(IDLE_PAUSE))
+            while self._senders.under_way:
+                back.append(self._senders.back(GATHERING))
         except Empty:
             pass
-        self._under_way -= len(back)
-        self._room_for_retries += _retries([claim for claim, _ in back])
         if untried := [claim for claim, end in back if end is None]:
             try:
                 settlement.give_back(untried)
@@ -207,54 +184,12 @@ class Courier:
                 except Exception as its_error:
                     _not_recorded([end.claim], its_error)
 
-    @working()
-    def _work(self) -> None:
-        while (claim := self._claims.get()) is not None:
-            self._back.put((claim, _sent(claim)))
-
-
-def _retries(claims: Sequence[Claim]) -> int:
-    return sum(claim.attempt > 1 for claim in claims)
-
 
 def _not_recorded(claims: Sequence[Claim], error: Exception) -> None:
     # Their leases end, and they are sent once more, with the same id, if they have an attempt left.
     for claim in claims:
         error_name = type(error).__name__
         log_line(logger, logging.ERROR, "webhook.not_recorded", **claim.names, error=error_name)
-
-
-def _sent(claim: Claim) -> End | None:
-    try:
-        posted = _post(claim)
-    except ImproperlyConfigured as error:
-        # Here, and it may be mended: no attempt is counted, and it is tried again in a while.
-        log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
-        return None
-    except Exception as error:
-        # Nothing that a receiver does is known to come here.
-        log_line(logger, logging.ERROR, "webhook.error", **claim.names, error=describe(error))
-        posted = Posted(
-            status=None, reason="error", retry_after=None, duration_seconds=claim.seconds_held
-        )
-    return End(claim=claim, posted=posted)
-
-
-def _post(claim: Claim) -> Posted:
-    # The database's clock, as everywhere: receivers refuse what is signed for another time.
-    timestamp = int(claim.claimed_at.timestamp() + claim.seconds_held)
-    headers = signing.headers(
-        id=claim.webhook_id,
-        timestamp=timestamp,
-        body=claim.body,
-        secrets=claim.secrets,
-        s0=claim.endpoint is None,
-        v1=conf.webhook_signature_v1,
-    )
-    about = {"X-Request-ID": claim.request_id, "traceparent": claim.traceparent}
-    headers |= {name: value for name, value in about.items() if value}
-    seconds = conf.webhook_timeout.total_seconds()
-    return posting.post(claim.url, claim.body, headers, seconds=seconds)
 
 
 # -- in a process that has something else to do ---------------------------------------------

@@ -23,6 +23,7 @@ from django_authmail.webhooks import (
     endpoints,
     places,
     posting,
+    sending,
     settlement,
     verify,
     verify_s0,
@@ -159,6 +160,40 @@ def test_more_slow_hosts_than_places_delay_no_first_attempt_to_another(receiver:
         assert len(quick.received) == 1
     # The quick one was served while the others hung.
     assert in_time == [True] * 6
+
+
+def test_first_attempts_to_many_slow_hosts_delay_no_other_for_long(receiver: Receiver) -> None:
+    released = threading.Event()
+    in_time: list[bool] = []
+    receiver.before = lambda: in_time.append(released.wait(10))
+    slow, _ = endpoints.create(receiver.url)
+    for number in range(6):
+        delivery = endpoints.send_test(slow.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number // 2}.example.com")
+    with receiving() as quick:
+        quick.before = released.set
+        other, _ = endpoints.create(quick.url)
+        endpoints.send_test(other.pk)
+        assert deliver() == 7
+        assert len(quick.received) == 1
+    # The quick one was served while the others hung, which had all of the width.
+    assert in_time == [True] * 6
+
+
+def test_beside_slow_ones_no_more_are_sent_than_a_process_is_meant_to_have(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SLOW_AFTER", 0.0)
+    together = threading.Barrier(sending.MOST, timeout=60)
+    receiver.before = together.wait
+    row, _ = endpoints.create(receiver.url)
+    for number in range(2 * sending.MOST):
+        delivery = endpoints.send_test(row.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    assert Courier(1).run(threading.Event(), until_empty=True) == 2 * sending.MOST
+    assert receiver.most_at_once == sending.MOST
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
+    assert [t for t in threading.enumerate() if t.name == "authmail-sender"] == []
 
 
 def test_a_courier_of_one_thread_tries_again(receiver: Receiver) -> None:
