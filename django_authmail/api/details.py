@@ -71,6 +71,7 @@ def complete(document: dict[str, Any]) -> None:
     for schema in components["schemas"].values():
         for member in schema.get("properties", {}).values():
             member.pop("x-spec-enum-id", None)  # drf-spectacular's own, for its own use
+            _take_blank(member)
     for operation, status, response in _responses(document):
         names = ("X-Request-ID", *_OF_STATUS.get(status, ()))
         response["headers"] = response.get("headers", {}) | {
@@ -83,6 +84,18 @@ def complete(document: dict[str, Any]) -> None:
             response["content"][CONTENT_TYPE]["examples"] = {
                 code: {"$ref": f"#/components/examples/{code}"} for code in codes
             }
+
+
+def _take_blank(member: dict[str, Any]) -> None:
+    """Let a string that may be empty be one string.
+
+    drf-spectacular says that it is one of two, the empty one and another; but no pattern here
+    keeps the other from being empty, and what is both is not one of them (JSON Schema, `oneOf`).
+    """
+    match member.get("oneOf"):
+        case [string, {"type": "string", "maxLength": 0}]:
+            del member["oneOf"]
+            member |= string
 
 
 def _responses(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

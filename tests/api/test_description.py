@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from drf_spectacular.validation import validate_schema
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # has no stubs
 
 from django_authmail.api.codes import KINDS
 from django_authmail.api.problems import CONTENT_TYPE
@@ -38,6 +40,17 @@ def test_every_response_has_its_headers_and_every_problem_examples() -> None:
                 seen |= set(examples)
     # Those that no operation has of its own.
     assert set(KINDS) - seen == {"bad_request", "internal_error", "method_not_allowed"}
+
+
+@pytest.mark.parametrize(
+    ("form", "member"),
+    [("SendOTP", "user_name"), ("SendOTP", "webhook_secret"), ("SendRaw", "text_body")],
+)
+def test_an_empty_string_is_one_where_it_is_taken(form: str, member: str) -> None:
+    described = json.loads(SCHEMA.read_text())["components"]["schemas"][form]["properties"][member]
+    assert Draft202012Validator(described).is_valid("")
+    assert Draft202012Validator(described).is_valid("x")
+    assert not Draft202012Validator(described).is_valid("\0")
 
 
 def test_an_example_of_a_problem_is_one() -> None:
