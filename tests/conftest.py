@@ -14,6 +14,10 @@ from django.core import mail
 from django.core.cache import cache
 from django.utils import translation
 from hypothesis import settings as settings_profile
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pytest_django.fixtures import Settings
 
 from django_authmail import keyring, tasks
@@ -185,3 +189,19 @@ def receiver(settings: Settings) -> Iterator[Receiver]:
     settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
     with receiving() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def exporter() -> InMemorySpanExporter:
+    # A process has one provider, which cannot be taken back.
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+@pytest.fixture
+def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
+    exporter.clear()
+    yield exporter
+    exporter.clear()

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_authmail import tracing
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.logs import describe, log_line
@@ -135,7 +136,21 @@ def _post(claim: Claim) -> Posted:
         s0=claim.endpoint is None,
         v1=conf.webhook_signature_v1,
     )
-    about = {"X-Request-ID": claim.request_id, "traceparent": claim.traceparent}
-    headers |= {name: value for name, value in about.items() if value}
-    seconds = conf.webhook_timeout.total_seconds()
-    return posting.post(claim.url, claim.body, headers, seconds=seconds)
+    origin = tracing.Origin(claim.request_id, claim.traceparent)
+    with tracing.doing(origin), tracing.span("authmail.webhook", origin, **_facts(claim)):
+        # The receiver's own span is below this one.
+        about = {"X-Request-ID": claim.request_id, "traceparent": tracing.traceparent()}
+        headers |= {name: value for name, value in about.items() if value}
+        seconds = conf.webhook_timeout.total_seconds()
+        return posting.post(claim.url, claim.body, headers, seconds=seconds)
+
+
+def _facts(claim: Claim) -> dict[str, str]:
+    facts = {
+        "authmail.webhook_id": claim.webhook_id,
+        "authmail.type": claim.type,
+        # Not the URL: its path may have a token in it.
+        "authmail.host": claim.host,
+        "authmail.attempt": str(claim.attempt),
+    }
+    return facts if claim.message is None else {"authmail.id": str(claim.message), **facts}

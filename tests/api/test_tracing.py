@@ -7,12 +7,9 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pytest_django.fixtures import Settings
 
@@ -28,22 +25,6 @@ TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 HEADERS = {"X_Request_ID": "call-1", "traceparent": TRACEPARENT}
 
 in_database = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def exporter() -> InMemorySpanExporter:
-    # A process has one provider, which cannot be taken back.
-    provider, exporter = TracerProvider(), InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
-
-
-@pytest.fixture
-def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
-    exporter.clear()
-    yield exporter
-    exporter.clear()
 
 
 @pytest.mark.parametrize(
