@@ -15,9 +15,11 @@ from django_authmail.api.codes import KINDS
 from django_authmail.api.problems import Problem
 from django_authmail.api.readiness import Finding
 from django_authmail.message import AuthMessage, Priority
-from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.models import Attempt, Message, Recipient, State, WebhookDelivery
 from django_authmail.models import Priority as StoredPriority
 from django_authmail.outcomes import Reason
+from django_authmail.webhooks import events
+from django_authmail.webhooks.deliveries import webhook_id
 
 _IN_DOUBT = "Nobody knows whether the mail server took the mail."
 _NOT_HANDED_OVER = "The mail was not handed over, and will not be for this request."
@@ -228,6 +230,39 @@ class AttemptAnswer(serializers.ModelSerializer[Attempt]):
         )  # fmt: skip
 
 
+class WebhookAnswer(serializers.ModelSerializer[WebhookDelivery]):
+    """A webhook about the message: whether its receiver has it. Of its URL, the host alone."""
+
+    webhook_id = serializers.SerializerMethodField(help_text="As its receiver sees it.")
+    type = serializers.ChoiceField(events.MESSAGE_TYPES)
+    # Blank where the URL of a request could not be opened any more.
+    host = serializers.CharField(allow_blank=True)
+    endpoint = serializers.UUIDField(
+        source="endpoint_id",
+        allow_null=True,
+        help_text="The endpoint that is told; null: the `webhook_url` of the request.",
+    )
+    attempts = serializers.IntegerField(source="attempt_count", min_value=0)
+    status_code = serializers.IntegerField(
+        allow_null=True, help_text="Of the last attempt; null where there was no answer."
+    )
+    reason = _Word(
+        help_text="Why it did not arrive, the last time or at all; `ok` where it did; null before."
+    )
+    created_at = _Time()
+    settled_at = _Time(allow_null=True)
+
+    class Meta:
+        model = WebhookDelivery
+        fields = (
+            "webhook_id", "type", "host", "endpoint", "state", "attempts", "status_code", "reason",
+            "created_at", "settled_at",
+        )  # fmt: skip
+
+    def get_webhook_id(self, row: WebhookDelivery) -> str:
+        return webhook_id(row.pk)
+
+
 class _Priority(serializers.ChoiceField):
     """The word of the contract for the number of the row."""
 
@@ -261,13 +296,17 @@ class MessageAnswer(serializers.ModelSerializer[Message]):
     )
     recipients = RecipientAnswer(many=True)
     attempts = AttemptAnswer(many=True)
+    webhooks = WebhookAnswer(
+        many=True,
+        help_text="The one of its request, and those to endpoints of the same key, oldest first.",
+    )
 
     class Meta:
         model = Message
         fields = (
             "id", "state", "kind", "locale", "message_id", "provider_id", "error_code", "reason",
             "request_id", "priority", "metadata", "created_at", "accepted_at", "settled_at",
-            "expires_at", "test", "retry_of", "recipients", "attempts",
+            "expires_at", "test", "retry_of", "recipients", "attempts", "webhooks",
         )  # fmt: skip
 
 

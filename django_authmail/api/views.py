@@ -6,7 +6,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import router
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +20,7 @@ from django_authmail.api import authentication, outputs, readiness, schema
 from django_authmail.api.base import AuthmailView
 from django_authmail.api.problems import Problem
 from django_authmail.conf import conf
-from django_authmail.models import Attempt, Message, Recipient
+from django_authmail.models import Attempt, Message, Recipient, WebhookDelivery
 
 
 class MessageView(AuthmailView):
@@ -40,6 +40,7 @@ class MessageView(AuthmailView):
             .prefetch_related(
                 Prefetch("recipients", Recipient.objects.using(using)),
                 Prefetch("attempts", Attempt.objects.using(using)),
+                Prefetch("webhooks", self._webhooks(using)),
             )
             .filter(pk=key, owner=self.caller.owner)
             .first()
@@ -47,6 +48,13 @@ class MessageView(AuthmailView):
         if row is None:
             raise Problem("not_found", "There is no such message of this key.")
         return Response(outputs.MessageAnswer(row).data)
+
+    def _webhooks(self, using: str) -> QuerySet[WebhookDelivery]:
+        # Others are told too, and who they are is not the caller's to know: an endpoint may be of
+        # whoever runs the service.
+        theirs = Q(endpoint__isnull=True) | Q(endpoint__owner=self.caller.owner)
+        rows = WebhookDelivery.objects.using(using).filter(theirs)
+        return rows.defer("sealed_target", "sealed_payload").order_by("created_at", "pk")
 
 
 class HealthView(AuthmailView):

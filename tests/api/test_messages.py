@@ -43,6 +43,7 @@ def test_says_what_became_of_a_message(api: Api, smtp_server: SmtpServer) -> Non
         "metadata": {},
         "test": False,
         "retry_of": None,
+        "webhooks": [],
     }
     for secret in (CODE, TO, "홍길동"):
         assert secret not in response.content.decode()

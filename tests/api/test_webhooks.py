@@ -8,7 +8,7 @@ import pytest
 from django_authmail.api import callbacks
 from django_authmail.dispatch import dispatch_due
 from django_authmail.models import Message, WebhookDelivery
-from django_authmail.webhooks import verify_s0
+from django_authmail.webhooks import endpoints, verify_s0
 from django_authmail.webhooks.courier import Courier
 from tests.api.conftest import CODE, OTP, TO, Api, MakeKey
 from tests.smtp_server import SmtpServer
@@ -143,3 +143,40 @@ def test_an_empty_secret_is_none(
 def test_a_secret_alone_asks_for_nothing(api: Api, smtp_server: SmtpServer) -> None:
     assert api.post(body={**OTP, "webhook_secret": SECRET}).status_code == 200
     assert not WebhookDelivery.objects.exists()
+
+
+def test_its_caller_reads_what_became_of_a_webhook_and_of_no_other_s(
+    make_key: MakeKey, receiver: Receiver, smtp_server: SmtpServer
+) -> None:
+    row, key = make_key()
+    api = Api(key=key)
+    mine, _ = endpoints.create(f"{receiver.url}/TOKEN-of-mine", owner=f"key:{row.holder}")
+    # Of somebody else, and of whoever runs the service: whom they tell is theirs to know.
+    endpoints.create(receiver.url, owner="key:another")
+    endpoints.create(receiver.url)
+    location = api.post(body=wanted(receiver, webhook_url=f"{receiver.url}?TOKEN"))["Location"]
+    assert api.get(location).json()["webhooks"] == []
+    receiver.statuses = [204, 503, 204]
+    deliver()
+    response = api.get(location)
+    found = {each["endpoint"]: each for each in response.json()["webhooks"]}
+    assert found.keys() == {None, str(mine.pk)}
+    assert found[None] | {"created_at": "", "settled_at": ""} == {
+        "webhook_id": next(r.id for r in receiver.received if r.path.endswith("?TOKEN")),
+        "type": "email.accepted",
+        "host": "127.0.0.1",
+        "endpoint": None,
+        "state": found[None]["state"],
+        "attempts": 1,
+        "status_code": found[None]["status_code"],
+        "reason": found[None]["reason"],
+        "created_at": "",
+        "settled_at": "",
+    }
+    for each in found.values():
+        delivery = WebhookDelivery.objects.get(pk=each["webhook_id"].removeprefix("msg_"))
+        assert each["state"] == delivery.state
+        assert each["status_code"] == delivery.status_code == (204 if each["settled_at"] else 503)
+        assert each["reason"] == ("ok" if each["settled_at"] else "http_status")
+    for secret in ("TOKEN", "CANARY", "whsec_"):
+        assert secret not in response.content.decode()

@@ -13,8 +13,12 @@ from django_authmail.conf import Conf
 from django_authmail.dispatch import dispatch_due
 from django_authmail.models import Attempt, Counter, Message, Recipient, Suppression
 from django_authmail.outbox import erasure, limits, queue
+from django_authmail.webhooks import deliveries
 from tests.outbox.factories import auth_message
+from tests.outbox.test_queue import accepted, submitted
 from tests.smtp_server import SmtpServer
+from tests.webhooks.rows import endpoint
+from tests.webhooks.test_deliveries import posted, settle
 
 pytestmark = pytest.mark.django_db
 
@@ -126,6 +130,38 @@ def test_finds_all_mail_to_an_address(traces: list[str]) -> None:
     assert "otp  failed  bad_recipient  site" in lines[1]
     assert HONG not in "".join(lines)
     assert run("authmail_find", HONG, limit=1).count("\n") == 1
+
+
+def test_finds_what_became_of_the_webhooks_about_each_mail() -> None:
+    told = endpoint(url="https://hooks.example.com/a-token")
+    claim = submitted(to=(HONG,))
+    queue.settle(claim, accepted(claim), carrier="default")
+    silent = submit()
+    [first] = deliveries.claim_due(1)
+    settle(first, posted(503, "http_status"))
+    lines = run("authmail_find", HONG).splitlines()
+    assert [line.split()[0] for line in lines] == [str(silent.id), str(claim.id), "webhook"]
+    assert lines[2] == (
+        f"  webhook  {first.webhook_id}  email.accepted  hooks.example.com  {told.pk}  pending  1  "
+        "503  http_status"
+    )
+    answer = json.loads(run("authmail_find", HONG, json=True))
+    assert [row["webhooks"] for row in answer["messages"]] == [
+        [],
+        [
+            {
+                "webhook_id": first.webhook_id,
+                "type": "email.accepted",
+                "host": "hooks.example.com",
+                "endpoint": str(told.pk),
+                "state": "pending",
+                "attempts": 1,
+                "status_code": 503,
+                "reason": "http_status",
+            }
+        ],
+    ]
+    assert "a-token" not in json.dumps(answer)
 
 
 def test_finds_suppressions_and_prints_json(traces: list[str]) -> None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import uuid
 from argparse import ArgumentParser
+from collections.abc import Collection
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import router
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.management.tables import explained_when_missing
-from django_authmail.models import Counter
+from django_authmail.models import Counter, Message, WebhookDelivery
 from django_authmail.outbox import erasure, limits
+from django_authmail.webhooks.deliveries import webhook_id
 
 
 class Command(BaseCommand):
-    help = "List what is recorded about an address: mails to it, newest first, and suppressions."
+    help = (
+        "List what is recorded about an address: mails to it, newest first, with what became of "
+        "webhooks about them, and suppressions."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("address")
@@ -32,7 +39,9 @@ class Command(BaseCommand):
         try:
             with explained_when_missing():
                 found = erasure.messages_to(address, all_spellings=options["all_spellings"])
-                messages = [
+                rows = list(found[: max(1, options["limit"])])
+                webhooks = _webhooks(rows)
+                messages: list[dict[str, Any]] = [
                     {
                         "id": str(row.id),
                         "created_at": row.created_at.isoformat(timespec="seconds"),
@@ -40,8 +49,9 @@ class Command(BaseCommand):
                         "state": str(row.state),
                         "reason": row.reason,
                         "owner": row.owner,
+                        "webhooks": webhooks[row.pk],
                     }
-                    for row in found[: max(1, options["limit"])]
+                    for row in rows
                 ]
                 suppressions = [
                     {
@@ -64,7 +74,10 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer, indent=2))
             return
         for fact in messages:
-            self.stdout.write("  ".join(value for value in fact.values() if value))
+            told = fact.pop("webhooks")
+            self.stdout.write(_line(fact))
+            for each in told:
+                self.stdout.write(f"  webhook  {_line(each)}")
         for fact in suppressions:
             self.stdout.write("suppressed for {owner} until {ends_at}: {reason}".format(**fact))
         for count in counters:
@@ -73,6 +86,32 @@ class Command(BaseCommand):
             )
         if not (messages or suppressions or counters):
             self.stderr.write("Nothing is recorded about this address.")
+
+
+def _line(fact: dict[str, Any]) -> str:
+    return "  ".join(str(value) for value in fact.values() if value)
+
+
+def _webhooks(rows: Collection[Message]) -> dict[uuid.UUID, list[dict[str, Any]]]:
+    """Return what became of the webhooks about each message, oldest first; never their URLs."""
+    found: dict[uuid.UUID, list[dict[str, Any]]] = {row.pk: [] for row in rows}
+    using = router.db_for_write(WebhookDelivery)
+    deliveries = WebhookDelivery.objects.using(using).filter(message_id__in=list(found))
+    for each in deliveries.defer("sealed_target", "sealed_payload").order_by("created_at", "pk"):
+        if each.message_id is not None:
+            found[each.message_id].append(
+                {
+                    "webhook_id": webhook_id(each.pk),
+                    "type": each.type,
+                    "host": each.host,
+                    "endpoint": None if each.endpoint_id is None else str(each.endpoint_id),
+                    "state": str(each.state),
+                    "attempts": each.attempt_count,
+                    "status_code": each.status_code,
+                    "reason": each.reason,
+                }
+            )
+    return found
 
 
 def _counted(row: Counter) -> dict[str, Any]:
