@@ -36,6 +36,8 @@ CLIENTS = 8
 #: Seconds between two single requests: nobody's connection to anything is busy or cold.
 GAP = 0.02
 _ASYNC = {"Prefer": "respond-async"}
+#: What requests in a second are counted of.
+_RATED = {"background": "/send/otp", "row": "/row", "empty": "/empty"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +127,20 @@ def _measured(plan: Plan, folder: Path) -> Run:
         for _ in range(6 * WORKERS):
             ask("/send/otp")
             connection.close()  # the next one may come to another worker
-        output.say(f"one request at a time: about {plan.requests * 0.5:.0f} s ...")
+        output.say(f"one request at a time: about {plan.requests * 0.52:.0f} s ...")
         for _ in range(plan.requests):
             # In turn: what disturbs the machine disturbs all of them.
             send("now", "/send/otp")
             waits["background"].append(ask("/send/otp", **_ASYNC))
             send("naive", "/naive")
+            waits["row"].append(ask("/row"))
             waits["empty"].append(ask("/empty"))
         sent = 6 * WORKERS + 2 * plan.requests
         taken = sum(one["data"] + one["bdat"] for one in place.counts().values())
-        output.say(f"{CLIENTS} clients: about {2 * plan.rounds * plan.seconds} s ...")
-        rates: dict[str, list[float]] = {"background": [], "empty": []}
+        output.say(f"{CLIENTS} clients: about {len(_RATED) * plan.rounds * plan.seconds} s ...")
+        rates: dict[str, list[float]] = {name: [] for name in _RATED}
         for _ in range(plan.rounds):
-            for name, address in (("empty", "/empty"), ("background", "/send/otp")):
+            for name, address in _RATED.items():
                 rates[name].append(_rate(port, address, key, plan.seconds, folder))
         return Run(
             waits=waits,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import uuid
 from typing import Any
 
 import django
@@ -16,6 +17,8 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
 SENDER = "no-reply@example.com"
+#: As long as a sealed code.
+ROW = os.urandom(8000)
 
 logging.disable(logging.INFO)
 settings.configure(
@@ -42,6 +45,7 @@ django.setup()
 
 from django.core.mail import send_mail  # noqa: E402 - the settings come first, here and below
 from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from rest_framework.request import Request  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
@@ -56,6 +60,18 @@ class EmptyView(APIView):
 
     def post(self, request: Request) -> Response:
         return Response({})
+
+
+class RowView(APIView):
+    """The least that takes a mail on: one row of its size, committed. Nothing else is done."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("INSERT INTO taken_on VALUES (%s, %s)", [uuid.uuid4(), ROW])
+        return Response({}, status=202)
 
 
 class SendMailView(APIView):
@@ -79,6 +95,7 @@ class SendMailView(APIView):
 
 urlpatterns: list[Any] = [
     path("empty", EmptyView.as_view()),
+    path("row", RowView.as_view()),
     path("naive", SendMailView.as_view()),
     path("", include("django_authmail.api.urls")),
 ]
@@ -86,4 +103,6 @@ application = WSGIHandler()
 
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE taken_on (id uuid PRIMARY KEY, mail bytea NOT NULL)")
     call_command("authmail_key", "create", name="benchmark", scopes=["send:otp"])
