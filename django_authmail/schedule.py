@@ -13,15 +13,19 @@ from typing import Any
 SWEEP_EVERY = 5.0
 #: Seconds between two purges of what has been kept long enough.
 PURGE_EVERY = 600.0
+#: Seconds until an entry that no worker took is dropped. Celery compares beat's clock with the
+#: worker's: one whose clock is ahead by more drops all that it is given. That must not be a few
+#: seconds, since RabbitMQ deals by turns: of two entries, one would always go to that worker.
+EXPIRES = 600.0
 
 
 def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
     """Return the entries that this package needs; join them with the project's own by `|`.
 
-    `queue` is the queue that they go to; by default that of the Celery app. An entry expires when
-    the next one is due, so that beat and a stopped worker do not pile them up.
+    `queue` is the queue that they go to; by default that of the Celery app. Entries expire, so
+    that beat and a stopped worker do not pile them up; one with nothing to do is a query.
     """
-    options: dict[str, Any] = {"expires": SWEEP_EVERY}
+    options: dict[str, Any] = {"expires": EXPIRES}
     if queue:
         options["queue"] = queue
     return {
@@ -34,7 +38,7 @@ def beat_schedule(*, queue: str = "") -> dict[str, dict[str, Any]]:
         "authmail-purge": {
             "task": "authmail.purge",
             "schedule": PURGE_EVERY,
-            "options": {**options, "expires": PURGE_EVERY},
+            "options": options,
         },
     }
 

@@ -4,6 +4,8 @@ import base64
 import json
 import socket
 import time
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ import pytest
 from django_authmail import dispatch, outbox, tasks
 from django_authmail.message import Priority
 from django_authmail.models import Message
-from django_authmail.schedule import task_routes
+from django_authmail.schedule import beat_schedule, task_routes
 from tests import smtp_server as servers
+from tests.chaos.storm import SKEW_SECONDS, clock_ahead
 from tests.conftest import UseMailer
 from tests.outbox.factories import CODE, auth_message
 from tests.workers import Broker, UseBroker, worker
@@ -104,6 +107,23 @@ def test_a_lost_task_is_found_by_the_sweep(
     assert tasks.sweep() == 1
     assert tasks.sweep() == 0
     assert len(smtp_server.mails) == 1
+
+
+def test_a_worker_whose_clock_is_ahead_sweeps_as_well(
+    use_broker: UseBroker,
+    smtp_server: servers.SmtpServer,
+    filesystem_broker: Broker,
+    settings: Any,
+    tmp_path: Path,
+) -> None:
+    app = use_broker(*filesystem_broker)
+    settings.AUTHMAIL_CELERY = False  # its task is lost
+    # SQLite's clock is that of who asks it.
+    outbox.submit(auth_message(expires_in=timedelta(seconds=2 * SKEW_SECONDS)))
+    for entry in beat_schedule().values():
+        app.send_task(entry["task"], **entry["options"])
+    with worker(app, smtp_server, **clock_ahead(SKEW_SECONDS, tmp_path)):
+        assert smtp_server.wait_for(1)
 
 
 def test_a_task_that_comes_twice_sends_once(

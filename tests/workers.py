@@ -44,13 +44,17 @@ def worker_environment(server: SmtpServer) -> dict[str, str]:
 
 
 @contextmanager
-def worker(app: Celery, server: SmtpServer) -> Iterator[None]:
-    """Run a worker process on the app's broker and the test's database while the block runs."""
+def worker(app: Celery, server: SmtpServer, **variables: str) -> Iterator[None]:
+    """Run a worker process on the app's broker and the test's database while the block runs.
+
+    Its environment has these variables, too.
+    """
     environment = worker_environment(server) | {
         "WORKER_BROKER_URL": app.conf.broker_url,
         "WORKER_BROKER_OPTIONS": json.dumps(app.conf.broker_transport_options),
         "WORKER_BROKER_TRANSPORT": app.conf.broker_transport or "",
         "WORKER_QUEUE": app.conf.task_default_queue,
+        **variables,
     }
     command = "worker -P solo --without-gossip --without-mingle --without-heartbeat -l WARNING"
     process = subprocess.Popen(

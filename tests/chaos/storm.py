@@ -248,7 +248,7 @@ class Storm:
         self, name: str, arguments: Sequence[str], skew: int = 0, *, python: str = sys.executable
     ) -> Child:
         command = [python, *arguments]
-        environment = self._environment | _clock(skew, self._folder)
+        environment = self._environment | clock_ahead(skew, self._folder)
         return Child(name, command, environment, self._folder)
 
     def _agent(self, name: str) -> Agent:
@@ -489,7 +489,7 @@ def _environment(
     return environment
 
 
-def _clock(skew: int, folder: Path) -> dict[str, str]:
+def clock_ahead(skew: int, folder: Path) -> dict[str, str]:
     """Return what makes a process's time of day wrong by so many seconds."""
     if not skew:
         return {}

@@ -121,7 +121,7 @@ def test_defaults(load: Load, tmp_path: Path) -> None:
     assert settings["CELERY_BEAT_SCHEDULE"]["authmail-sweep"] == {
         "task": "authmail.sweep",
         "schedule": 5.0,
-        "options": {"expires": 5.0},
+        "options": {"expires": 600.0},
     }
     assert "SECURE_SSL_REDIRECT" not in settings
     assert settings["DEMO_INBOX_DIR"] is None
