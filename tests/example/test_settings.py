@@ -333,7 +333,7 @@ def test_secrets_do_not_show_in_a_dump_of_the_settings(load: Load) -> None:
         ({"SMTP_HOST": "mail:587"}, "^SMTP_HOST must not hold a port"),
         ({"SMTP_HOST": "smtp://mail"}, "^SMTP_HOST must be the name or address of a server alone"),
         ({"SMTP_FROM": "Example"}, "^SMTP_FROM is not a usable email address"),
-        ({"SMTP_FROM": "a@example.com\nBcc: b@example.com"}, "^SMTP_FROM contains a carriage"),
+        ({"SMTP_FROM": "a@example.com\nBcc: b@example.com"}, "^SMTP_FROM contains a line break"),
         ({"SMTP_FROM": "", "SMTP_USER": "a@b@c"}, "^SMTP_USER is not a usable email address"),
         ({"SMTP_CA_FILE": "/nonexistent/ca.pem"}, "^SMTP_CA_FILE: .* cannot be read: No such"),
         ({"LANGUAGE_CODE": "fr"}, "^LANGUAGE_CODE is 'fr'; it must be ko or en"),
