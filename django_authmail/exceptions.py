@@ -91,7 +91,7 @@ class MissingName(InvalidContext, TypeError, KeyError):
     """Raised when a notifier is not given a value that its mail shows."""
 
     def __init__(self, name: str, taken: Collection[str]) -> None:
-        super().__init__(name, f"this value is missing; it takes {', '.join(taken)}")
+        super().__init__(name, f"this value is missing; {_taken(taken)}")
 
     # KeyError's own would show the repr of the message.
     __str__ = Exception.__str__
@@ -102,8 +102,13 @@ class UnknownName(InvalidContext, TypeError):
 
     def __init__(self, name: str, taken: Collection[str], options: Collection[str] = ()) -> None:
         near = get_close_matches(name, [*taken, *options], n=1)
-        meant = f"did you mean {near[0]}?" if near else f"it takes {', '.join(taken)}"
+        meant = f"did you mean {near[0]}?" if near else _taken(taken)
         super().__init__(name, f"there is no such value; {meant}")
+
+
+def _taken(names: Collection[str]) -> str:
+    # Not the recipient, whom every mail has and none shows.
+    return f"it takes {', '.join(name for name in names if name != 'to') or 'none'}"
 
 
 class RepeatedName(InvalidContext, TypeError):

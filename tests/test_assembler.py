@@ -474,8 +474,8 @@ def test_an_extra_headers_name_is_a_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("a\r\nBcc: x@example.com", "carriage return"),
-        ("a\nb", "carriage return"),
+        ("a\r\nBcc: x@example.com", "line break"),
+        ("a\nb", "line break"),
         ("a\0b", "NUL"),
         ("=?utf-8?q?x=0D=0A?=", "encoded word"),
         ("", "is empty"),

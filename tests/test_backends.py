@@ -202,7 +202,7 @@ def test_a_mail_of_a_rolled_back_transaction_is_none(server: SmtpServer) -> None
 def test_a_hostile_header_is_refused_and_stops_no_other(server: SmtpServer) -> None:
     hostile = message(subject="Hello\r\nBcc: evil@example.org")
     hidden = message(headers={"X-A: b\r\nBcc": "evil@example.org"})
-    with pytest.raises(ValueError, match="newline|line feed"):
+    with pytest.raises(ValueError, match="newline|line break"):
         backend().send_messages([hostile, message()])
     with pytest.raises(ValueError):  # noqa: PT011 - Django's own words before 6.1, ours since
         backend().send_messages([hidden])

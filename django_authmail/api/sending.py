@@ -46,7 +46,7 @@ from django_authmail.outbox.intake import Intake
 # `to` belongs to the body; of a notifier's options, only these are about what the mail says.
 _SAID = frozenset(("at", "place", "device"))
 _NOT_IN_CONTEXT = frozenset((*Options.__annotations__, "to", "to_email", "context")) - _SAID
-_NO_VALUE = "is no value of a mail"
+_OF_BODY = frozenset(inputs.SendTemplate._declared_fields) & _NOT_IN_CONTEXT - {"context"}
 
 
 class SendView(RateLimitedView):
@@ -319,11 +319,9 @@ class SendTemplateView(SendView):
                 hint=_kinds_hint(kind),
             )
         # What only the body's own members, or nobody outside, may say: recipients, mailers, files.
-        refused = [name for name in context if name in _NOT_IN_CONTEXT]
+        refused = [_in_context(n, _misplaced(n)) for n in context if n in _NOT_IN_CONTEXT]
         if refused:
-            raise Problem(
-                "template_error", faults=[_in_context(name, _NO_VALUE) for name in refused]
-            )
+            raise Problem("template_error", faults=refused)
         try:
             return registry.get(kind)().build(given["to"], **context, **_options(given))
         except InvalidContext as error:
@@ -380,6 +378,10 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     if "priority" in given:
         options["priority"] = Priority(given["priority"])
     return options
+
+
+def _misplaced(name: str) -> str:
+    return "belongs to the body, beside `context`" if name in _OF_BODY else "is no value of a mail"
 
 
 def _in_context(name: str, problem: str) -> Fault:

@@ -233,6 +233,24 @@ def test_says_which_value_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("context", "detail"),
+    [
+        ({}, "this value is missing; it takes parcel, weight"),
+        ({"parcel": "x", "zzz": 1}, "there is no such value; it takes parcel, weight"),
+        ({"parcel": "x", "to": TO}, "belongs to the body, beside `context`"),
+        ({"parcel": "x", "locale": "ko"}, "belongs to the body, beside `context`"),
+        ({"parcel": "x", "using": "other"}, "is no value of a mail"),
+    ],
+)
+def test_says_where_a_value_belongs(
+    api: Api, parcel: str, context: dict[str, Any], detail: str
+) -> None:
+    given = {"to": TO, "template": parcel, "context": context}
+    body = problem(api.post("/send/template", given), 422, "template_error")
+    assert [fault["detail"] for fault in body["errors"]] == [detail]
+
+
+@pytest.mark.parametrize(
     ("name", "pointer"),
     [("payload", "/context/code"), ("context", "/context/context"), ("self", "/context/self")],
 )

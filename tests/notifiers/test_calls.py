@@ -59,7 +59,7 @@ def test_a_missing_value_is_refused_by_name(named: dict[str, str], name: str) ->
     [
         ({"kode": "1"}, "kode: there is no such value; did you mean code?"),
         ({"local": "ko"}, "local: there is no such value; did you mean locale?"),
-        ({"zzz": 1}, "zzz: there is no such value; it takes to, user_name, code"),
+        ({"zzz": 1}, "zzz: there is no such value; it takes user_name, code"),
         ({"payloads": "1"}, "payloads: there is no such value"),
     ],
 )

@@ -130,7 +130,7 @@ def test_the_error_of_a_template_shows_no_value(write: Write) -> None:
 
 def test_a_subject_is_one_line(write: Write) -> None:
     write(subject="one\ntwo")
-    with pytest.raises(UnsafeHeader, match="subject contains a carriage return, line feed"):
+    with pytest.raises(UnsafeHeader, match="subject contains a line break, NUL"):
         render("mine", VALUES, locale="en")
 
 
