@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_authmail import metrics
-from django_authmail.api import authentication, outputs, readiness, schema
+from django_authmail.api import authentication, headers, outputs, readiness, schema
 from django_authmail.api.base import AuthmailView
 from django_authmail.api.problems import Problem
 from django_authmail.conf import conf
@@ -165,7 +165,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     A browser gets Django's own page.
     """
     if _wants_html(request):
-        return defaults.page_not_found(request, exception)
+        return _page(request, defaults.page_not_found(request, exception))
     response: HttpResponseBase = _answer_not_found(request)
     return response
 
@@ -173,9 +173,14 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer what Django refuses by 400: for `handler400`, as `not_found` is for `handler404`."""
     if _wants_html(request):
-        return defaults.bad_request(request, exception)
+        return _page(request, defaults.bad_request(request, exception))
     response: HttpResponseBase = _answer_bad_request(request)
     return response
+
+
+def _page(request: HttpRequest, page: HttpResponseBase) -> HttpResponseBase:
+    page["X-Request-ID"] = headers.request_id(request)
+    return page
 
 
 def _wants_html(request: HttpRequest) -> bool:

@@ -40,9 +40,10 @@ def test_answers_with_a_problem(path: str, host: str, status: int, code: str) ->
 
 @pytest.mark.parametrize(("path", "host"), [("/nothing", "testserver"), ("/", "evil.example")])
 def test_a_browser_gets_a_page(path: str, host: str) -> None:
-    headers = {"Host": host, "Accept": "text/html,*/*;q=0.8"}
+    headers = {"Host": host, "Accept": "text/html,*/*;q=0.8", "X-Request-ID": "call-1"}
     response = Client(raise_request_exception=False).get(path, headers=headers)
     assert response.status_code in (400, 404)
+    assert response["X-Request-ID"] == "call-1"
     assert response["Content-Type"].startswith("text/html")
 
 
