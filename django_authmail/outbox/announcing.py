@@ -16,7 +16,7 @@ logger = logging.getLogger("django_authmail.outbox.queue")
 
 def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None = None) -> None:
     """Tell the state that `row` has now. `to`, an address, is logged as its hash."""
-    event = {"kind": row.kind, "error_code": str(row.error_code)}
+    kind, error_code = row.kind, str(row.error_code)
     is_test = row.is_test
     accepted_after = None
     if row.accepted_at is not None and row.is_final:
@@ -35,9 +35,15 @@ def announce(row: Message, using: str, *, to: str = "", duration_ms: int | None 
     }
 
     def after_commit() -> None:
-        log_event(logger, id=id, state=state, **event, **line)
+        log_event(logger, id=id, state=state, type=kind, error_code=error_code, **line)
         message_changed.send_robust(
-            Message, id=id, state=state, accepted_after=accepted_after, is_test=is_test, **event
+            Message,
+            id=id,
+            state=state,
+            kind=kind,
+            error_code=error_code,
+            accepted_after=accepted_after,
+            is_test=is_test,
         )
 
     transaction.on_commit(after_commit, using=using)

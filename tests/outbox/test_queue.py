@@ -400,7 +400,7 @@ def test_one_log_line_for_each_change_and_no_address_in_it(
         queue.settle(claim, failed(claim, LATER), carrier="default")
     lines = [r.getMessage() for r in caplog.records if r.name.startswith("django_authmail")]
     assert len(lines) == 2
-    assert lines[0].startswith(f"email.queued id={claim.id} kind=otp ")
+    assert lines[0].startswith(f"email.queued id={claim.id} type=otp ")
     assert "error_code=smtp_transient" in lines[1]
     assert "reason=server_busy" in lines[1]
     assert all(" to_hash=" in line for line in lines)
