@@ -124,6 +124,7 @@ def change(
         if not changes:
             return row
         rows.filter(pk=id).update(**changes)
+        _log(using, "webhook.endpoint_changed", id=str(id))
         if "url" in changes:
             # Deliveries are counted by host: those on their way change theirs with the endpoint.
             # Those that have ended may be sent again. One that is being sent has a place of the
@@ -133,9 +134,7 @@ def change(
             ).update(host=recording.host_of(str(changes["url"])))
         return rows.get(pk=id)
 
-    row = retried(write, using=using)
-    _log(using, "webhook.endpoint_changed", id=str(row.pk))
-    return row
+    return retried(write, using=using)
 
 
 @sensitive_variables()

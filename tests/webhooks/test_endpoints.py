@@ -164,7 +164,9 @@ def test_changes_at_the_same_time_are_all_kept(receiver: Receiver) -> None:
     assert {name: getattr(row, name) for name in wanted} == wanted
 
 
-def test_what_is_not_any_more_as_it_was_seen_is_not_changed(receiver: Receiver) -> None:
+def test_what_is_not_any_more_as_it_was_seen_is_not_changed(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     row, _ = endpoints.create(receiver.url, description="shop")
     seen = {"description": "shop", "event_types": []}
     endpoints.change(row.pk, owner="key:1")
@@ -175,8 +177,10 @@ def test_what_is_not_any_more_as_it_was_seen_is_not_changed(receiver: Receiver) 
     assert caught.value.fields == ("description",)
     row.refresh_from_db()
     assert (row.description, row.event_types) == ("till", [])
-    # Who wants what it is already has lost nothing.
+    # Who wants what it is already has lost nothing, and changes nothing.
+    caplog.set_level("INFO", logger="django_authmail")
     endpoints.change(row.pk, seen=seen, description="till")
+    assert "webhook.endpoint_changed" not in caplog.text
 
 
 def test_a_test_is_an_event_about_nothing(receiver: Receiver) -> None:
