@@ -82,6 +82,14 @@ class Child:
         return self.process.pid
 
     @property
+    def how_it_ended(self) -> str:
+        """What the system says of its end."""
+        status = None if self.process is None else self.process.poll()
+        if status is None:
+            return "without a word"
+        return f"status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+
+    @property
     def is_running(self) -> bool:
         for process in self._leaving:
             process.poll()  # or it stays a zombie, which looks alive to who reads its lock file

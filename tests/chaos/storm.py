@@ -333,7 +333,9 @@ class Storm:
             for child in self._workers:
                 if not child.is_running:
                     # Its folder may be gone when somebody reads this: failures are run again.
-                    raise RuntimeError(f"{child.name} ended by itself:\n{child.last_words()}")
+                    raise RuntimeError(
+                        f"{child.name} ended by itself, {child.how_it_ended}:\n{child.last_words()}"
+                    )
             return self.ledger.mails >= count
 
         wait_until(reached, f"{count} mails taken", self.patience)
@@ -361,11 +363,12 @@ class Storm:
     def _alive(self, name: str) -> tuple[int, str, Child] | None:
         if name in self._killed:
             return None
-        pid = int(name.partition(".")[0])
+        pid, host = int(name.split(".")[0]), name.split(".")[1]
         for worker in self._workers:
-            # By its group too: the number of a process that is gone may be another's by now.
+            # By its group too: the number of a process that is gone may be another's by now, as of
+            # one that is starting; a worker of Celery that loses such a one ends itself.
             try:
-                if worker.is_running and os.getpgid(pid) == worker.group:
+                if worker.is_running and host == worker.name and os.getpgid(pid) == worker.group:
                     return pid, name, worker
             except ProcessLookupError:
                 return None
@@ -482,6 +485,8 @@ def _environment(
         "DATABASE_URL": database.url,
         "CHAOS_SMTP_PORT": str(port),
         "PYTHONUNBUFFERED": "1",
+        # Where a library in C ends a process, its log says where that was.
+        "PYTHONFAULTHANDLER": "1",
     }
     if broker is not None:
         queue = f"authmail-chaos-{uuid.uuid4().hex}"
