@@ -12,8 +12,8 @@ from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
 from tests.api import web
 
-#: Of the whole run; what a machine does not get to is left to the next run's seed.
-SECONDS = 25
+#: Of the whole run; what a busy machine does not get to is left to the next run's seed.
+SECONDS = 40
 
 
 def test_requests_made_of_the_description_find_nothing(
@@ -50,13 +50,16 @@ def test_requests_made_of_the_description_find_nothing(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=100,
+            timeout=120,
             check=False,
         )
         assert finished.returncode == 0, finished.stdout
         print(finished.stdout)
-        made = re.search(r"(\d+) generated", finished.stdout)
-        assert made is not None
-        assert int(made[1]) > 100
+        # How many of each there was time for depends on the machine; none of them was left out.
+        selected = re.search(r"Selected: (\d+)/\1", finished.stdout)
+        tested = re.search(r"Tested: (\d+)", finished.stdout)
+        assert selected is not None
+        assert tested is not None
+        assert selected[1] == tested[1]
         assert service.rows("id")
         assert service.errors() == []
