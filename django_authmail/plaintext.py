@@ -25,6 +25,9 @@ _TAG = re.compile(
     rf"<(?P<end>/?)(?P<tag>[A-Za-z][^\s/>]*+)"
     rf"(?P<attributes>(?:[\s/]++|{re.sub(r'[?]P<[a-z]+>', '?:', _ATTRIBUTE)})*+)>"
 )
+_TAG_OPEN = re.compile("</?[A-Za-z]")
+# Python refuses to read a number of more than 4,300 digits, zeros before it among them.
+_LONG_NUMBER = re.compile("&#([0-9]{8,})")
 # What is inside of these is no HTML, and not shown.
 _RAW = {
     tag: re.compile(rf"</{tag}(?=[\s/>])", re.IGNORECASE) for tag in ("script", "style", "title")
@@ -79,8 +82,10 @@ class _Text:
                 return tag.end()
             closing = _RAW[name].search(html, tag.end())
             return closing.start() if closing else -1
-        following = html[start + 1 : start + 2]
-        if following and (following in "!?/" or (following.isascii() and following.isalpha())):
+        if _TAG_OPEN.match(html, start):
+            # To look for a ">" would find those in its quotes, and read the rest anew for each.
+            return -1
+        if html[start + 1 : start + 2] in ("!", "?", "/"):
             # A declaration, or a tag that is none.
             end = html.find(">", start)
             return end + 1 if end >= 0 else -1
@@ -114,12 +119,17 @@ class _Text:
 
     def _data(self, data: str) -> None:
         if data and not self._is_hidden:
-            self._pieces.append(unescape(data).replace("\n", " "))
+            self._pieces.append(_unescaped(data).replace("\n", " "))
 
 
 def _href(attributes: str) -> str:
     for attribute in _ATTRIBUTES.finditer(attributes):
         if attribute["name"].lower() == "href":
             value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
-            return unescape(value).strip()
+            return _unescaped(value).strip()
     return ""
+
+
+def _unescaped(text: str) -> str:
+    # No character has a number of more than seven digits; of eight, they are as good as of more.
+    return unescape(_LONG_NUMBER.sub(lambda found: f"&#{found[1].lstrip('0')[:8] or 0}", text))

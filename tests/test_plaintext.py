@@ -41,6 +41,13 @@ MB = 1024 * 1024
         pytest.param("a<!b", "a", id="a declaration that is not closed"),
         pytest.param("a<style>b", "a", id="a style that is not closed"),
         pytest.param('a<p b="c>d', "a\nd", id="a quote that is not closed"),
+        pytest.param('a<p b=">"c>d<p e="f', "a\nd", id="a > in quotes, and no other"),
+        pytest.param('a<p b=">d', "a\nd", id="a > behind a quote that is not closed"),
+        pytest.param('a<p b=">"c', "a", id="a > in quotes of a tag that is not closed"),
+        pytest.param("&#72;&#000000000105;&#x21;&#33", "Hi!!", id="characters by their number"),
+        pytest.param("&#" + "1" * 5000 + ";a", "\ufffda", id="no character has this number"),
+        pytest.param("&#" + "0" * 5000 + "65;", "A", id="more zeros than Python reads"),
+        pytest.param("<a href='&#" + "9" * 5000 + "'>a</a>", "a (\ufffd)", id="in an address"),
         pytest.param("", "", id="nothing"),
     ],
 )
@@ -71,10 +78,13 @@ def test_without_addresses() -> None:
         "<a href=x>y</a>",
         "&#",
         " \n",
+        '<b" c=">',
+        "</b' c='>",
     ],
 )
-def test_no_megabyte_keeps_a_processor(part: str) -> None:
-    html = part * (MB // len(part))
+@pytest.mark.parametrize("end", ["", '<b"'], ids=["", "then half a tag"])
+def test_no_megabyte_keeps_a_processor(part: str, end: str) -> None:
+    html = part * (MB // len(part)) + end
     before = time.thread_time()
     text_of(html)
     # Under a second; with `html.parser`, many of these take ten or three hundred.
