@@ -11,11 +11,11 @@ from typing import Any
 
 from django.db import connections
 
-# Statement time, not transaction time: a claim in a long transaction must not see an old clock.
-# The same wherever it stands in one statement.
+# Not the time of the transaction: a claim in a long one must not see an old clock. To PostgreSQL,
+# the time of the statement is that of all which came along with it, before any of them waited.
 _CLOCKS = {
     "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')",
-    "postgresql": "statement_timestamp()",
+    "postgresql": "clock_timestamp()",
     "mysql": "UTC_TIMESTAMP(6)",
     "oracle": "SYS_EXTRACT_UTC(SYSTIMESTAMP)",
 }
@@ -28,15 +28,11 @@ def db_now(using: str) -> datetime:
         return reading(cursor.fetchone()[0])
 
 
-def expression(using: str) -> str:
-    """Return what stands for the current time in a statement."""
-    return _CLOCKS[connections[using].vendor]
-
-
 def question(using: str) -> str:
     """Return the statement that asks for the current time; `reading` understands the answer."""
-    source = " FROM DUAL" if connections[using].vendor == "oracle" else ""
-    return f"SELECT {expression(using)}{source}"
+    vendor = connections[using].vendor
+    source = " FROM DUAL" if vendor == "oracle" else ""
+    return f"SELECT {_CLOCKS[vendor]}{source}"
 
 
 def reading(value: Any) -> datetime:  # each driver has its own

@@ -110,6 +110,23 @@ def test_what_goes_together_is_one_query_where_the_driver_can(
     assert [one.reply_text for one in Attempt.objects.order_by("id")] == HOSTILE[:2]
 
 
+#: Takes each database a moment.
+SLOW = {
+    "sqlite": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) "
+    "SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(0.02)",
+    "mysql": "SELECT SLEEP(0.02)",
+}
+
+
+def test_the_time_is_that_behind_what_was_asked_before() -> None:
+    with Trip("default") as trip:
+        before = trip.ask_time()
+        trip.ask(SLOW[connection.vendor])
+        after = trip.ask_time()
+    assert after() > before()
+
+
 def test_one_that_fails_takes_the_others_back() -> None:
     messages = queue.submit_many([auth_message()])
 

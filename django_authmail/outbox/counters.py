@@ -16,12 +16,14 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
-from django_authmail import clock, statements
+from django_authmail import statements
 from django_authmail.clock import db_now
 from django_authmail.models import Counter
 from django_authmail.statements import Trip
 from django_authmail.transactions import retried
 
+# PostgreSQL's clock, which says the same wherever it stands in one statement.
+_NOW = "statement_timestamp()"
 #: The end of a window that never was.
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -77,8 +79,8 @@ def take(*limits: Limit, amount: int = 1) -> Use:
         with suppress(_Refused), together:
             with Trip(using) as trip:
                 now = trip.ask_time()
-                count = _asked(ordered, amounts, trip)
-            counted = count(now())
+                asked = _asked(ordered, amounts, trip)
+            counted = asked(now())
             if len(counted) < len(ordered):
                 raise _Refused
         return _use(ordered, amounts, counted, now(), using)
@@ -201,15 +203,14 @@ def _counting(
     limits: Sequence[Limit], amounts: Mapping[str, int], using: str
 ) -> tuple[str, list[Any]]:
     """Return the one statement that does it: nearly every request of the API counts something."""
-    now = clock.expression(using)
-    rows = ", ".join([f"(%s, %s, {now} + %s)"] * len(limits))
+    rows = ", ".join([f"(%s, %s, {_NOW} + %s)"] * len(limits))
     most = " ".join(["WHEN %s THEN %s"] * len(limits))
     sql = (
         f"INSERT INTO {statements.table(Counter, using)} AS old (key, used, ends_at) "  # noqa: S608 - a name of ours
         f"VALUES {rows} ON CONFLICT (key) DO UPDATE SET "
-        f"used = excluded.used + CASE WHEN old.ends_at <= {now} THEN 0 ELSE old.used END, "
-        f"ends_at = CASE WHEN old.ends_at <= {now} THEN excluded.ends_at ELSE old.ends_at END "
-        f"WHERE old.ends_at <= {now} "
+        f"used = excluded.used + CASE WHEN old.ends_at <= {_NOW} THEN 0 ELSE old.used END, "
+        f"ends_at = CASE WHEN old.ends_at <= {_NOW} THEN excluded.ends_at ELSE old.ends_at END "
+        f"WHERE old.ends_at <= {_NOW} "
         f"OR old.used + excluded.used <= CASE old.key {most} END "
         "RETURNING key, used, ends_at"
     )
