@@ -97,6 +97,8 @@ class _Text:
             self._is_hidden = tag == "head"
         elif tag in _BLOCKS:
             self._pieces.append("\n")
+        elif tag in ("td", "th"):
+            self._pieces.append(" ")
         elif tag == "a":
             self._end_link()
             self._link = (_href(attributes), len(self._pieces))

@@ -14,6 +14,11 @@ MB = 1024 * 1024
     [
         pytest.param("<p>첫째 &amp; 둘째</p>", "첫째 & 둘째", id="an entity"),
         pytest.param("<p>a</p><p>b</p>c<br>d<br/>e", "a\n\nb\nc\nd\ne", id="a line per block"),
+        pytest.param(
+            "<table><tr><th>Code</th><td>482901</td></tr><tr><th>For<td>5 min</table>",
+            "Code 482901\n\nFor 5 min",
+            id="cells side by side",
+        ),
         pytest.param("<p> a\n b\t c </p>", "a b c", id="white space"),
         pytest.param("<P>a</P><A HREF='u'>b</A>", "a\nb (u)", id="capital letters"),
         pytest.param("<a href=u>a</a>, <a href='u'>u</a>", "a (u), u", id="addresses once"),
