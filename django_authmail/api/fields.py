@@ -22,8 +22,8 @@ from django_authmail.message import (
     Attachment,
     guard_metadata,
 )
+from django_authmail.models.webhooks import MAX_URL
 from django_authmail.notifiers.values import MAX_TOKEN
-from django_authmail.webhooks.targets import MAX_URL
 
 MAX_ADDRESS = 320
 #: Contract, section 1: in all of a mail, and so in any list of them.
@@ -319,6 +319,7 @@ class AttachmentForm(serializers.Serializer[Any]):
     content_type = MediaType(
         max_length=400,
         required=False,
+        allow_null=True,
         help_text="`type/subtype`, such as `application/pdf`; `application/octet-stream` by "
         "default.",
     )
@@ -331,6 +332,8 @@ class AttachmentForm(serializers.Serializer[Any]):
             if unknown:
                 raise serializers.ValidationError(unknown_members(unknown, "an attachment"))
         given = super().to_internal_value(data)
+        # S0's callers may say null for what they do not say.
+        given = {name: value for name, value in given.items() if value is not None}
         try:
             return Attachment(**given)
         except UnsafeHeader as error:

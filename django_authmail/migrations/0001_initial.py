@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                         default=uuid.uuid4, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("url", models.CharField(max_length=2000, verbose_name="URL")),
+                ("url", models.CharField(max_length=2048, verbose_name="URL")),
                 (
                     "description",
                     models.CharField(blank=True, max_length=200, verbose_name="description"),

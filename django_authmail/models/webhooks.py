@@ -19,8 +19,8 @@ from django.utils.translation import pgettext_lazy
 
 from django_authmail.models.outbox import Message
 
-#: The longest URL that is taken, in characters.
-MAX_URL = 2000
+#: The longest URL that is taken, in characters; as long as S0's.
+MAX_URL = 2048
 
 
 def delete_too(

@@ -22,9 +22,8 @@ from django.utils.translation import gettext_noop as _
 from django_authmail.conf import conf
 from django_authmail.exceptions import WebhookUrlRefused
 from django_authmail.guards import host_name
+from django_authmail.models.webhooks import MAX_URL
 
-#: What servers commonly take; nothing here needs more.
-MAX_URL = 2000
 PORTS = frozenset({80, 443, 8443})
 #: Names that one process looks up at a time. Whoever asks may own a name server that never answers.
 LOOKUPS = 32

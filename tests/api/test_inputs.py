@@ -102,7 +102,7 @@ pytestmark = pytest.mark.django_db
             id="a secret that is too short",
         ),
         pytest.param(
-            {"webhook_url": "https://93.184.215.14/" + "x" * 2000},
+            {"webhook_url": "https://93.184.215.14/" + "x" * 2048},
             "validation_error",
             ["/webhook_url"],
             id="a webhook that is too long",

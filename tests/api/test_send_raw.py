@@ -76,6 +76,13 @@ def test_line_breaks_in_base64_are_no_fault(api: Api, smtp_server: SmtpServer) -
     assert (second.get_content_type(), second.get_content()) == ("application/octet-stream", b"")
 
 
+def test_an_attachment_whose_type_is_null_has_none(api: Api, smtp_server: SmtpServer) -> None:
+    files = [attachment(content_type=None)]
+    assert api.post("/send", {**RAW, "attachments": files}).status_code == 200
+    [file] = smtp_server.mails[0].mail.iter_attachments()
+    assert file.get_content_type() == "application/octet-stream"
+
+
 def test_some_refused_recipients_are_listed(api: Api, smtp_server: SmtpServer) -> None:
     smtp_server.refuse["no@example.com"] = "550 5.1.1 no such user"
     body = api.post("/send", {**RAW, "to": [TO, "no@example.com"]}).json()

@@ -205,7 +205,7 @@ def test_a_url_that_is_taken(internet: Internet, url: str, written: str | None) 
         ("https://hooks.example.com/#x", "has a character that no URL has, or a fragment"),
         ("ftp://hooks.example.com/", "must begin with https://"),
         ("https://hooks.example.com./", "needs the name of a host"),
-        ("https://x.example/" + "a" * 2000, "must have from 1 to 2000 characters"),
+        ("https://x.example/" + "a" * 2031, "must have from 1 to 2048 characters"),
     ],
 )
 def test_a_refusal_says_what_to_change(url: str, problem: str) -> None:
