@@ -29,6 +29,8 @@ _PREFIX = "authmail_"
 # for it speaks the language of its server.
 _NO_TABLE = re.compile(r"no such table|relation .+ does not exist|Table .+ doesn't exist")
 _UNDEFINED_TABLE = "42P01"
+#: What a line says of such an error.
+NO_TABLES = "the tables are missing; run manage.py migrate"
 
 #: Of a long chain or traceback, the end that is nearest to the error.
 _MAX_CLASSES = 5
@@ -94,7 +96,7 @@ def _remedy(error: BaseException) -> str:
     # No input can cause a configuration error, and its text is the remedy.
     if isinstance(error, ImproperlyConfigured):
         return str(error)
-    return "the tables are missing; run manage.py migrate" if lacks_tables(error) else ""
+    return NO_TABLES if lacks_tables(error) else ""
 
 
 def lacks_tables(error: BaseException) -> bool:

@@ -6,14 +6,19 @@ The API and the notifiers ask; plain mail is never limited.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
+
+from django.db import DatabaseError
 
 from django_authmail import metrics
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
+from django_authmail.logs import NO_TABLES, lacks_tables, log_line
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers.delivery import Ending
 from django_authmail.outbox import counters
@@ -22,6 +27,8 @@ from django_authmail.outbox.rows import Recordable
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
 from django_authmail.statements import Trip
+
+logger = logging.getLogger(__name__)
 
 
 def admit(message: Recordable) -> Use | None:
@@ -55,14 +62,29 @@ def ask_within(
 
 
 def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
-    """Do the same for a notifier; what is returned gives the use back where nothing was sent."""
-    use = admit(message)
+    """Do the same for a notifier; what is returned gives the use back where nothing was sent.
+
+    Where the app was never migrated, nothing is counted, and the log says so once a process: who
+    installed it for its commands alone needs no table to send, and a person waits for the mail.
+    """
+    try:
+        use = admit(message)
+    except DatabaseError as error:
+        if not lacks_tables(error):
+            raise
+        _warn_of_missing_tables()
+        use = None
 
     def ended(ending: Ending) -> None:
         if use is not None and _is_not_sent(ending):
             counters.give_back(use)
 
     return ended
+
+
+@cache
+def _warn_of_missing_tables() -> None:
+    log_line(logger, logging.WARNING, "notifier.not_counted", error=NO_TABLES)
 
 
 def _is_not_sent(ending: Ending) -> bool:

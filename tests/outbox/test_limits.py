@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 from django.core import mail
 from django.core.mail import send_mail
-from django.db import connections, transaction
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.models import F
 from pytest_django.fixtures import Settings
 
@@ -187,6 +187,51 @@ def test_what_surely_was_not_sent_counts_for_nothing(smtp_server: SmtpServer) ->
     smtp_server.refuse.clear()
     send_codes(5)
     assert len(smtp_server.mails) == 5
+
+
+@pytest.fixture
+def no_table(transactional_db: None) -> Iterator[None]:
+    """Make the database one where the app was never migrated."""
+    limits._warn_of_missing_tables.cache_clear()
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(Counter, "authmail_counter", "authmail_counter_away")
+    yield
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(Counter, "authmail_counter_away", "authmail_counter")
+
+
+@pytest.mark.usefixtures("no_table")
+def test_without_tables_the_mail_goes_out_uncounted_and_the_log_says_once_what_to_do(
+    smtp_server: SmtpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    send_codes(6)
+    with transaction.atomic():  # what the caller does in it besides is not lost
+        send_codes(1)
+        assert not Message.objects.exists()
+    assert len(smtp_server.mails) == 7
+    [line] = [line for line in caplog.records if line.name == limits.__name__]
+    assert line.levelname == "WARNING"
+    assert line.getMessage().startswith("notifier.not_counted ")
+    assert line.getMessage().endswith("the tables are missing; run manage.py migrate")
+
+
+@pytest.mark.usefixtures("no_table")
+def test_the_api_counts_or_refuses() -> None:
+    with pytest.raises(DatabaseError):
+        admit()
+
+
+def test_another_error_of_the_database_is_raised(smtp_server: SmtpServer) -> None:
+    def breaks(execute: object, sql: str, *_: object) -> None:
+        raise InterfaceError("the server went away")
+
+    with (
+        transaction.atomic(),  # of the caller's: nothing is tried again
+        connection.execute_wrapper(breaks),
+        pytest.raises(InterfaceError, match="went away"),
+    ):
+        send_codes(1)
+    assert not smtp_server.mails
 
 
 def test_mail_in_memory_is_not_limited() -> None:
