@@ -280,7 +280,10 @@ def _end_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) ->
 
 def _write_unsent(row: WebhookDelivery, reason: str, now: datetime, using: str) -> None:
     values = ended(State.FAILED, now, is_callback=row.endpoint_id is None)
-    if reason == Reason.SEAL_BROKEN:
+    if reason == OUTCOME_LOST:
+        # What was answered before was not about this attempt.
+        values["status_code"] = None
+    elif reason == Reason.SEAL_BROKEN:
         # As an attempt that failed: another process, or this one once it is started anew, may have
         # the key, and to end it would erase what only that key opens.
         delay = next_delay(

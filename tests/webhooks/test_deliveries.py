@@ -180,6 +180,20 @@ def test_an_outcome_after_one_that_was_lost_goes_on_with_the_schedule(
     assert (row.due_at - db_now("default")).total_seconds() > 290
 
 
+def test_one_whose_last_outcome_is_lost_does_not_say_what_was_answered_before(
+    endpoint: WebhookEndpoint, settings: Any
+) -> None:
+    settings.AUTHMAIL_WEBHOOK_BACKOFF_SECONDS = (5,)
+    waiting(endpoint)
+    [claim] = claimed()
+    assert settle(claim, BUSY).status_code == 503
+    make_due()
+    end_lease(*claimed())
+    assert claimed() == []
+    row = WebhookDelivery.objects.get()
+    assert (row.reason, row.attempt_count, row.status_code) == ("outcome_lost", 2, None)
+
+
 def test_what_was_not_tried_is_given_back_and_counts_for_nothing(
     endpoint: WebhookEndpoint,
 ) -> None:
