@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_authmail.admin.owners import owner_choices, owner_name
 from django_authmail.exceptions import WebhookUrlRefused
+from django_authmail.keyring.owners import owner_choices, owner_name
 from django_authmail.models import WebhookEndpoint
 from django_authmail.models.webhooks import MAX_URL
 from django_authmail.webhooks import events, targets

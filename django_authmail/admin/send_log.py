@@ -12,7 +12,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -22,13 +21,14 @@ from django.views.decorators.debug import sensitive_variables
 from django_authmail import hints
 from django_authmail.admin import shown
 from django_authmail.admin.decision_pages import DecisionPages
-from django_authmail.admin.owners import owner_name
 from django_authmail.admin.preview_pages import PreviewPages
 from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_receiver
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
 from django_authmail.hashes import address_hashes
+from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import ErrorCode
 
 if TYPE_CHECKING:
@@ -234,14 +234,11 @@ class MessageAdmin(shown.ReadOnly, _MessageAdmin):
 
     @admin.display(description=_("what it means"))
     def advice(self, row: Message) -> SafeString | str:
-        if row.is_test and row.state == State.ACCEPTED:
-            return str(_AS_TEST)
-        meaning = _MEANINGS.get(row.state, "")
         if not row.reason:
-            return str(meaning)
+            return str(meaning(row))
         return format_html(
             "{}<br><strong>{}</strong> <code>{}</code> / <code>{}</code>",
-            meaning,
+            meaning(row),
             hints.hint(row.reason),
             row.error_code,
             row.reason,
@@ -326,28 +323,6 @@ class MessageAdmin(shown.ReadOnly, _MessageAdmin):
     def kept_with_it(self, row: Message) -> SafeString | str:
         pairs = sorted(row.metadata.items())
         return format_html_join("", "<div><code>{}</code>: {}</div>", pairs) or shown.EMPTY
-
-
-_MEANINGS: dict[str, Promise] = {
-    State.QUEUED: _("It waits to be sent."),
-    State.SENDING: _("It is being handed over to the mail server."),
-    State.ACCEPTED: _(
-        "The mail server took responsibility for it. Whether it reached the mailbox, only the "
-        "recipient's side knows."
-    ),
-    State.PARTIALLY_ACCEPTED: _("The mail server took it for some recipients and refused others."),
-    State.FAILED: _("It was not sent, and will not be."),
-    State.EXPIRED: _("It was not sent, and will not be: it became too old."),
-    State.HELD: _("The mail server may have taken it; it waits for a person to decide."),
-    State.SUPERSEDED: _("It was not sent, and will not be: a newer one took its place."),
-    State.UNKNOWN: _("The mail server may have taken it; nobody can say."),
-}
-
-
-_AS_TEST = _(
-    "A key for tests sent it: everything was done but the hand-over. No mail server was asked, and "
-    "nobody gets it."
-)
 
 
 @sensitive_variables()

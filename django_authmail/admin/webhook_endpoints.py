@@ -22,7 +22,6 @@ from django.views.decorators.debug import sensitive_variables
 from django_authmail.admin import shown
 from django_authmail.admin.endpoint_forms import EndpointForm, refusal
 from django_authmail.admin.endpoint_pages import EndpointPages
-from django_authmail.admin.owners import owner_name
 from django_authmail.admin.webhook_deliveries import delivery_badge
 from django_authmail.clock import db_now
 from django_authmail.exceptions import (
@@ -31,6 +30,7 @@ from django_authmail.exceptions import (
     SealBroken,
     WebhookUrlRefused,
 )
+from django_authmail.keyring.owners import owner_name
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.webhooks import endpoints
 from django_authmail.webhooks.settlement import FAILING_FOR

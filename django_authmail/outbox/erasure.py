@@ -54,13 +54,21 @@ def messages_to(address: str, *, all_spellings: bool = False) -> QuerySet[Messag
     Raises:
         InvalidAddress, UnsafeHeader: it is no address.
     """
-    found = _recipients(address, router.db_for_write(Message), all_spellings)
+    found = recipients_of(address, all_spellings=all_spellings)
     return (
         Message.objects.using(found.db)
         .filter(id__in=found.values("message_id"))
         .defer("sealed")
         .order_by("-created_at")
     )
+
+
+def recipients_of(address: str, *, all_spellings: bool = False) -> QuerySet[Recipient]:
+    """Return what messages have about `address` alone, as `messages_to` finds them."""
+    matches = Q(address_hash__in=_exact(address))
+    if all_spellings:
+        matches |= Q(folded_hash__in=folded_hashes(envelope_address(address, "address")))
+    return Recipient.objects.using(router.db_for_write(Message)).filter(matches)
 
 
 def suppressions_of(address: str) -> QuerySet[Suppression]:
@@ -89,7 +97,7 @@ def erase(address: str, *, all_spellings: bool = False) -> Erased:
     using = router.db_for_write(Message)
     erased = Erased(suppressions=suppressions_of(address).delete()[0])
     erased.counters = counters_of(address).delete()[0]
-    found = _recipients(address, using, all_spellings)
+    found = recipients_of(address, all_spellings=all_spellings)
     ids = list(found.order_by("message_id").values_list("message_id", flat=True).distinct())
     for start in range(0, len(ids), BATCH):
         _erase(ids[start : start + BATCH], found, erased, using)
@@ -145,10 +153,3 @@ def _exact(address: str) -> list[str]:
     bare = envelope_address(address, "address")
     # The local part is case-sensitive by the book only.
     return [found for each in {bare, bare.lower()} for found in address_hashes(each)]
-
-
-def _recipients(address: str, using: str, all_spellings: bool) -> QuerySet[Recipient]:
-    matches = Q(address_hash__in=_exact(address))
-    if all_spellings:
-        matches |= Q(folded_hash__in=folded_hashes(envelope_address(address, "address")))
-    return Recipient.objects.using(using).filter(matches)

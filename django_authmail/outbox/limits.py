@@ -124,6 +124,13 @@ def counted(key: str) -> tuple[str, str]:
     return kind, seconds
 
 
+def most(key: str) -> int | None:
+    """Return what a counter of a mailbox may reach; None where no setting limits it any more."""
+    mailbox = key.split(":", 2)[1]
+    kind, _ = counted(key)
+    return next((limit.most for limit in _limits(kind, mailbox) if limit.key == key), None)
+
+
 def _key(kind: str, mailbox: str, window: timedelta) -> str:
     return f"{_prefix(mailbox)}{kind}:{window.total_seconds():.0f}"
 

@@ -125,11 +125,12 @@ def test_finds_all_mail_to_an_address(traces: list[str]) -> None:
     newer = submit()
     submit(KIM)
     lines = run("authmail_find", HONG).splitlines()
-    assert [line.split()[0] for line in lines] == [str(newer.id), str(older.id)]
-    assert "otp  queued  site" in lines[0]
-    assert "otp  failed  bad_recipient  site" in lines[1]
+    mails = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in mails] == [str(newer.id), str(older.id)]
+    assert "otp  queued  site" in mails[0]
+    assert "otp  failed  bad_recipient  site" in mails[1]
     assert HONG not in "".join(lines)
-    assert run("authmail_find", HONG, limit=1).count("\n") == 1
+    assert str(older.id) not in run("authmail_find", HONG, limit=1)
 
 
 def test_finds_what_became_of_the_webhooks_about_each_mail() -> None:
@@ -140,6 +141,8 @@ def test_finds_what_became_of_the_webhooks_about_each_mail() -> None:
     [first] = deliveries.claim_due(1)
     settle(first, posted(503, "http_status"))
     lines = run("authmail_find", HONG).splitlines()
+    starts = (str(silent.id), str(claim.id), "  webhook")
+    lines = [line for line in lines if line.startswith(starts)]
     assert [line.split()[0] for line in lines] == [str(silent.id), str(claim.id), "webhook"]
     assert lines[2] == (
         f"  webhook  {first.webhook_id}  email.accepted  hooks.example.com  {told.pk}  pending  1  "

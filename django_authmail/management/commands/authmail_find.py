@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import uuid
 from argparse import ArgumentParser
-from collections.abc import Collection
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import router
+from django.utils.translation import gettext as _
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
+from django_authmail.management import findings
 from django_authmail.management.tables import explained_when_missing
-from django_authmail.models import Counter, Message, WebhookDelivery
-from django_authmail.outbox import erasure, limits
-from django_authmail.webhooks.deliveries import webhook_id
 
 
 class Command(BaseCommand):
     help = (
-        "List what is recorded about an address: mails to it, newest first, with what became of "
-        "webhooks about them, and suppressions."
+        "List what is recorded about an address: mails to it, newest first, with why they did not "
+        "arrive and what became of webhooks about them, suppressions, and limits."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,83 +35,61 @@ class Command(BaseCommand):
         address = options["address"]
         try:
             with explained_when_missing():
-                found = erasure.messages_to(address, all_spellings=options["all_spellings"])
-                rows = list(found[: max(1, options["limit"])])
-                webhooks = _webhooks(rows)
-                messages: list[dict[str, Any]] = [
-                    {
-                        "id": str(row.id),
-                        "created_at": row.created_at.isoformat(timespec="seconds"),
-                        "kind": row.kind,
-                        "state": str(row.state),
-                        "reason": row.reason,
-                        "owner": row.owner,
-                        "webhooks": webhooks[row.pk],
-                    }
-                    for row in rows
-                ]
-                suppressions = [
-                    {
-                        "owner": row.owner,
-                        "reason": row.reason,
-                        "created_at": row.created_at.isoformat(timespec="seconds"),
-                        "ends_at": row.ends_at.isoformat(timespec="seconds"),
-                    }
-                    for row in erasure.suppressions_of(address)
-                ]
-                counters = [_counted(row) for row in erasure.counters_of(address)]
+                answer = {
+                    "messages": findings.messages(
+                        address,
+                        all_spellings=options["all_spellings"],
+                        limit=max(1, options["limit"]),
+                    ),
+                    "suppressions": findings.suppressions(address),
+                    "counters": findings.counters(address),
+                }
         except (InvalidAddress, UnsafeHeader) as error:
             raise CommandError(str(error)) from None
         if options["json"]:
-            answer = {
-                "messages": messages,
-                "suppressions": suppressions,
-                "counters": counters,
-            }
-            self.stdout.write(json.dumps(answer, indent=2))
+            self.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False))
             return
-        for fact in messages:
-            told = fact.pop("webhooks")
-            self.stdout.write(_line(fact))
-            for each in told:
-                self.stdout.write(f"  webhook  {_line(each)}")
-        for fact in suppressions:
-            self.stdout.write("suppressed for {owner} until {ends_at}: {reason}".format(**fact))
-        for count in counters:
+        for fact in answer["messages"]:
+            for line in _about_message(fact):
+                self.stdout.write(line)
+        for fact in answer["suppressions"]:
             self.stdout.write(
-                "counted {used} of {kind} in {seconds} s until {ends_at}".format(**count)
+                f"suppressed for {_owner(fact)} until {fact['ends_at']}: {fact['reason']}"
             )
-        if not (messages or suppressions or counters):
+        for fact in answer["counters"]:
+            self.stdout.write(_about_counter(fact))
+        if not any(answer.values()):
             self.stderr.write("Nothing is recorded about this address.")
 
 
-def _line(fact: dict[str, Any]) -> str:
-    return "  ".join(str(value) for value in fact.values() if value)
+def _about_message(fact: dict[str, Any]) -> Iterator[str]:
+    names = ("id", "created_at", "kind", "state", "reason")
+    yield _line(*(fact[name] for name in names), _owner(fact))
+    yield f"  Message-ID  {fact['message_id']}"
+    for each in fact["recipients"]:
+        yield f"  recipient  {_line(*each.values())}"
+    last = fact["last_attempt"]
+    if last is not None and last["reason"] not in [each["reason"] for each in fact["recipients"]]:
+        # Why it waits now is not what its mail server said.
+        yield f"  last attempt  {_line(*last.values())}"
+    yield f"  {fact['meaning']}"
+    for hint in fact["what_to_do"].values():
+        yield "  " + _("What to do: %(hint)s") % {"hint": hint}
+    for each in fact["webhooks"]:
+        yield f"  webhook  {_line(*each.values())}"
 
 
-def _webhooks(rows: Collection[Message]) -> dict[uuid.UUID, list[dict[str, Any]]]:
-    """Return what became of the webhooks about each message, oldest first; never their URLs."""
-    found: dict[uuid.UUID, list[dict[str, Any]]] = {row.pk: [] for row in rows}
-    using = router.db_for_write(WebhookDelivery)
-    deliveries = WebhookDelivery.objects.using(using).filter(message_id__in=list(found))
-    for each in deliveries.defer("sealed_target", "sealed_payload").order_by("created_at", "pk"):
-        if each.message_id is not None:
-            found[each.message_id].append(
-                {
-                    "webhook_id": webhook_id(each.pk),
-                    "type": each.type,
-                    "host": each.host,
-                    "endpoint": None if each.endpoint_id is None else str(each.endpoint_id),
-                    "state": str(each.state),
-                    "attempts": each.attempt_count,
-                    "status_code": each.status_code,
-                    "reason": each.reason,
-                }
-            )
-    return found
+def _about_counter(fact: dict[str, Any]) -> str:
+    counted = "counted {used} of {kind} in {seconds} s".format(**fact)
+    if fact["is_reached"]:
+        return f"{counted}: limit reached, refused until {fact['ends_at']}"
+    return f"{counted} until {fact['ends_at']}"
 
 
-def _counted(row: Counter) -> dict[str, Any]:
-    kind, seconds = limits.counted(row.key)
-    ends_at = row.ends_at.isoformat(timespec="seconds")
-    return {"kind": kind, "used": row.used, "seconds": int(seconds), "ends_at": ends_at}
+def _owner(fact: dict[str, Any]) -> str:
+    owner, name = fact["owner"], fact["owner_name"]
+    return f"{owner}  {name}" if owner.startswith("key:") and name != owner else str(owner)
+
+
+def _line(*values: Any) -> str:
+    return "  ".join(str(value) for value in values if value)

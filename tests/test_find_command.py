@@ -1,0 +1,166 @@
+"""`manage.py authmail_find`: why a mail did not arrive, for who has only the address."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone, translation
+from pytest_django.fixtures import Settings
+
+from django_authmail import hints, keyring, keys
+from django_authmail.dispatch import dispatch_due
+from django_authmail.exceptions import RecipientCooldown
+from django_authmail.keyring import Terms
+from django_authmail.message import OnUnknown
+from django_authmail.models import Message
+from django_authmail.outbox import limits, queue
+from tests.outbox.factories import auth_message
+from tests.outbox.test_queue import end_lease, submitted
+from tests.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.django_db
+
+HONG, KIM = "hong@example.com", "kim@example.com"
+
+
+def find(address: str = HONG, **options: Any) -> str:
+    out = StringIO()
+    call_command("authmail_find", address, stdout=out, stderr=out, **options)
+    return out.getvalue()
+
+
+def found(address: str = HONG) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(find(address, json=True))
+    return answer
+
+
+def test_says_why_it_did_not_arrive_and_what_to_do(smtp_server: SmtpServer) -> None:
+    key, _ = keyring.issue("Shop", Terms(scopes=keys.SCOPES))
+    smtp_server.refuse[HONG] = f"550 5.1.1 no such user {HONG}"
+    row = queue.submit(auth_message(), owner=f"key:{key.holder}")
+    dispatch_due()
+    text = find()
+    assert f"bad_recipient  key:{key.holder}  {key}\n" in text
+    assert "Shop (am_live_" in text
+    assert f"  Message-ID  {row.message_id}\n" in text
+    assert "  recipient  refused  bad_recipient  550 5.1.1 no such user h***@example.com\n" in text
+    assert "  It was not sent, and will not be.\n" in text
+    assert f"  What to do: {hints.hint('bad_recipient')}\n" in text
+    assert f"suppressed for key:{key.holder}  {key} until " in text
+    assert HONG not in text
+    [fact] = found()["messages"]
+    assert (fact["owner_name"], fact["message_id"]) == (str(key), row.message_id)
+    assert fact["recipients"] == [
+        {
+            "state": "refused",
+            "reason": "bad_recipient",
+            "reply": "550 5.1.1 no such user h***@example.com",
+        }
+    ]
+    assert fact["meaning"] == "It was not sent, and will not be."
+    assert fact["what_to_do"] == {"bad_recipient": str(hints.hint("bad_recipient"))}
+    assert fact["last_attempt"]["number"] == 1
+
+
+def test_says_it_in_the_language_of_the_project(smtp_server: SmtpServer) -> None:
+    smtp_server.refuse[HONG] = "550 5.1.1 no such user"
+    queue.submit(auth_message())
+    dispatch_due()
+    with translation.override("ko"):
+        text = find()
+        assert str(hints.hint("bad_recipient")) in text
+    assert "It was not sent" not in text
+
+
+def test_a_key_that_is_gone_and_the_project_itself_have_their_id(smtp_server: SmtpServer) -> None:
+    gone = f"key:{uuid.uuid4()}"
+    queue.submit(auth_message(), owner=gone)
+    queue.submit(auth_message())
+    first_lines = [line for line in find().splitlines() if not line.startswith(" ")]
+    assert first_lines[0].endswith("  queued  site")
+    assert first_lines[1].endswith(f"  queued  {gone}")
+
+
+def test_of_a_mail_to_several_it_tells_what_the_server_said_of_this_one(
+    smtp_server: SmtpServer,
+) -> None:
+    smtp_server.refuse[HONG] = "550 5.7.1 not from you"
+    queue.submit(auth_message(to=(KIM, HONG)))
+    dispatch_due()
+    assert "  recipient  refused  policy_rejected  550 5.7.1 not from you\n" in find()
+    assert str(hints.hint("policy_rejected")) in find()
+    others = find(KIM)
+    assert "  recipient  accepted  250 " in others
+    assert "policy_rejected" not in others
+
+
+def test_what_ended_otherwise_has_what_the_last_attempt_said(smtp_server: SmtpServer) -> None:
+    smtp_server.refuse[HONG] = "450 4.7.1 greylisted"
+    row = queue.submit(auth_message())
+    dispatch_due()
+    long_ago = timezone.now() - timedelta(seconds=1)
+    Message.objects.filter(pk=row.pk).update(due_at=long_ago, expires_at=long_ago)
+    dispatch_due()
+    [fact] = found()["messages"]
+    assert (fact["state"], fact["reason"]) == ("expired", "expired")
+    assert list(fact["what_to_do"]) == ["expired", "greylisted"]
+    assert fact["last_attempt"]["reply"] == "450 4.7.1 greylisted"
+    assert "  recipient  unsent  greylisted  450 4.7.1 greylisted\n" in find()
+
+
+def test_an_attempt_that_no_server_answered_is_told_apart() -> None:
+    claim = submitted(on_unknown=OnUnknown.HOLD)
+    assert "last attempt" not in find()
+    end_lease(claim)
+    assert queue.claim(claim.id) is None
+    [fact] = found()["messages"]
+    assert (fact["state"], fact["last_attempt"]["reason"]) == ("held", "outcome_unknown")
+    text = find()
+    assert f"  last attempt  1  {fact['last_attempt']['started_at']}  unknown  outcome_" in text
+    assert "  The mail server may have taken it; it waits for a person to decide.\n" in text
+
+
+def test_says_until_when_a_mailbox_gets_nothing(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10)), (3, timedelta(days=1))]
+    settings.AUTHMAIL_RECIPIENT_GAP = timedelta(0)
+    for _ in range(2):
+        limits.admit(auth_message())
+    with pytest.raises(RecipientCooldown):
+        limits.admit(auth_message())
+    day, minutes = sorted(found()["counters"], key=lambda fact: -fact["seconds"])
+    assert (minutes["used"], minutes["most"], minutes["is_reached"]) == (2, 2, True)
+    assert (day["used"], day["most"], day["is_reached"]) == (2, 3, False)
+    text = find()
+    refused = f"counted 2 of otp in 600 s: limit reached, refused until {minutes['ends_at']}\n"
+    assert refused in text
+    assert f"counted 2 of otp in 86400 s until {day['ends_at']}\n" in text
+    # Nothing is refused by a limit that the settings have no more.
+    settings.AUTHMAIL_RECIPIENT_LIMITS = []
+    assert [fact["most"] for fact in found()["counters"]] == [None, None]
+    assert "limit reached" not in find()
+
+
+def test_a_gap_between_two_mails_is_a_limit_too(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = []
+    settings.AUTHMAIL_RECIPIENT_GAP = timedelta(minutes=1)
+    limits.admit(auth_message())
+    assert "counted 1 of otp in 60 s: limit reached, refused until " in find()
+
+
+def test_times_are_in_the_time_zone_of_the_project(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10))]
+    limits.admit(auth_message())
+    row = queue.submit(auth_message())
+    with timezone.override("Asia/Seoul"):
+        answer = found()
+        [fact] = answer["messages"]
+        assert fact["created_at"] in find()
+    assert fact["created_at"].endswith("+09:00")
+    assert datetime.fromisoformat(fact["created_at"]) == row.created_at.replace(microsecond=0)
+    assert answer["counters"][0]["ends_at"].endswith("+09:00")
