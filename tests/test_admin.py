@@ -127,12 +127,12 @@ def test_finds_a_message_by(admin_client: Client, queued: Message, term: str) ->
     text = html.unescape(response.content.decode())
     assert f"{LOG}{queued.pk}/change/" in text
     assert "o***@example.com" not in text
-    # Old links and habits: ?q= works as well.
+    # Old links and habits: ?q= finds it as well.
     assert f"{LOG}{queued.pk}/change/" in _text_of(admin_client, term)
 
 
 def _text_of(client: Client, term: str) -> str:
-    return html.unescape(client.get(LOG, {"q": term}).content.decode())
+    return html.unescape(client.get(LOG, {"q": term}, follow=True).content.decode())
 
 
 @pytest.mark.parametrize("term", ["nobody@example.com", "Hong", "example.com", "<x@y>", "a@b@c"])
@@ -178,6 +178,47 @@ def test_a_mistyped_address_stays_out_of_the_access_log_too(
     text = _text(admin_client, response["Location"])
     assert f"{LOG}{queued.pk}/change/" not in text
     assert "This is no address" in text
+
+
+@pytest.mark.parametrize(
+    "term", [TO, f" {TO}", "nobody@example.com", "hong@example..com", "hong.gildong", f"{TO}\0"]
+)
+def test_what_follows_an_address_in_a_link_is_without_it(
+    admin_client: Client, queued: Message, term: str
+) -> None:
+    response = admin_client.get(LOG, {"state__exact": "queued", "q": term, "p": "2"})
+    assert response.status_code == 302
+    location = unquote(response["Location"])
+    assert location.startswith(f"{LOG}?state__exact=queued&q=recipient:")
+    for part in ("gildong", "example", "nobody"):
+        assert part not in location.lower()
+        assert part not in html.unescape(response.content.decode()).lower()
+    # The links of filters and pages have the search in them.
+    text = _text(admin_client, response["Location"])
+    assert TO not in text
+    assert term.strip("\0 ") not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "term", "words"),
+    [
+        pytest.param("en", TO, "Recipient: <strong>H***@example.com<", id="masked"),
+        pytest.param("ko", TO, "수신자: <strong>H***@example.com<", id="masked, in Korean"),
+        pytest.param(
+            "en", "nobody@example.com", "<strong>the address that you searched for<", id="unknown"
+        ),
+        pytest.param("ko", "nobody@example.com", "<strong>검색한 주소<", id="unknown, in Korean"),
+    ],
+)
+def test_a_search_for_an_address_shows_whom_it_was_for(
+    admin_client: Client, queued: Message, language: str, term: str, words: str
+) -> None:
+    data = {"authmail_search": "1", "q": term}
+    response = admin_client.post(LOG, data, follow=True, headers={"Accept-Language": language})
+    text = html.unescape(response.content.decode())
+    assert words in text
+    assert 'name="q" value=""' in text
+    assert "Recipient: <strong>" not in _text(admin_client, f"{LOG}?q=call-1")
 
 
 def test_a_message_id_of_another_s_making_is_searched_for_as_it_is(

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
-from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import hints
 from django_authmail.admin import shown
+from django_authmail.admin.address_search import AddressSearch, uuid_of
 from django_authmail.admin.decision_pages import DecisionPages
 from django_authmail.admin.preview_pages import PreviewPages
 from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_receiver
-from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.guards import envelope_address
-from django_authmail.hashes import address_hashes
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import ErrorCode
 
 if TYPE_CHECKING:
-    _MessageAdmin = admin.ModelAdmin[Message]
     _RecipientInline = admin.TabularInline[Recipient, Message]
     _AttemptInline = admin.TabularInline[Attempt, Message]
 else:
     # Generic in the stubs only.
-    _MessageAdmin = admin.ModelAdmin
     _RecipientInline = _AttemptInline = admin.TabularInline
-
-#: How a search for an address travels: as its hash, so that no access log gets to see it.
-_BY_RECIPIENT = "recipient:"
-# What names no person: our ids and Message-IDs, and hashes from an earlier search.
-_UUID = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
-_HARMLESS = re.compile(rf"{_UUID}|<{_UUID}@[^<>@\s]+>|{_BY_RECIPIENT}[0-9a-f,]+")
 
 
 class ErrorCodeFilter(admin.SimpleListFilter):
@@ -105,7 +91,7 @@ class AttemptInline(shown.ReadOnly, _AttemptInline):
 
 
 @admin.register(Message)
-class MessageAdmin(shown.ReadOnly, _MessageAdmin):
+class MessageAdmin(shown.ReadOnly, AddressSearch):
     list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
     list_display_links = ("created", "masked_recipient")
     list_filter = ("state", ErrorCodeFilter, "is_test", "created_at")
@@ -118,6 +104,7 @@ class MessageAdmin(shown.ReadOnly, _MessageAdmin):
         "A Message-ID, a request id, or the full address of a recipient. Addresses are kept as "
         "hashes, so part of one finds nothing."
     )
+    nothing_found = _("This is no address, and no message has it as its Message-ID or request id.")
     inlines = (RecipientInline, AttemptInline)
     fieldsets = (
         (None, {"fields": ("badge", "advice", "provider_answer")}),
@@ -155,60 +142,20 @@ class MessageAdmin(shown.ReadOnly, _MessageAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         return super().get_queryset(request).defer("sealed", "webhook")
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        # Our search form is sent by POST: the address that somebody types is then neither in the
-        # server's access log nor in the browser's history.
-        if request.method == "POST" and "authmail_search" in request.POST:
-            if not self.has_view_permission(request):
-                raise PermissionDenied
-            return self._search(request)
-        return super().changelist_view(request, extra_context)
+    def to_addresses(self, queryset: QuerySet[Message], hashes: list[str]) -> QuerySet[Message]:
+        rows = Recipient.objects.filter(address_hash__in=hashes).values("message_id")
+        return queryset.filter(pk__in=rows)
 
-    @sensitive_variables()
-    def _search(self, request: HttpRequest) -> HttpResponse:
-        query = request.GET.copy()
-        query["q"] = self._harmless(request, request.POST.get("q", "").replace("\0", "").strip())
-        query.pop("p", None)
-        return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+    def masks(self, hashes: list[str]) -> QuerySet[Any, str]:
+        return Recipient.objects.filter(address_hash__in=hashes).values_list("masked", flat=True)
 
-    @sensitive_variables()
-    def _harmless(self, request: HttpRequest, term: str) -> str:
-        """Return what a search term becomes in an address: itself only if it surely is no mailbox.
-
-        People mistype: what neither reads as an address nor names a message is hashed as well.
-        """
-        found = _without_address(term)
-        if not term or found != term or _HARMLESS.fullmatch(term):
-            return found
-        found_rows = self.get_search_results(request, self.get_queryset(request), term)[0]
-        if found_rows.exists():
-            return term
-        messages.warning(
-            request,
-            _("This is no address, and no message has it as its Message-ID or request id."),
-        )
-        return _by_recipient(term)
-
-    @sensitive_variables()
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
-    ) -> tuple[QuerySet[Message], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = _without_address(term)
-        if found.startswith(_BY_RECIPIENT):
-            hashes = found.removeprefix(_BY_RECIPIENT).split(",")
-            rows = Recipient.objects.filter(address_hash__in=hashes).values("message_id")
-            return queryset.filter(pk__in=rows), False
-        if (key := _uuid(term)) is not None:
+    def named(self, queryset: QuerySet[Message], term: str) -> QuerySet[Message]:
+        if (key := uuid_of(term)) is not None:
             # Our request ids are UUIDs as well.
-            return queryset.filter(pk=key) | queryset.filter(request_id=term), False
+            return queryset.filter(pk=key) | queryset.filter(request_id=term)
         if "@" in term:
-            return queryset.filter(message_id=f"<{term.strip('<>')}>"), False
-        return queryset.filter(request_id=term), False
+            return queryset.filter(message_id=f"<{term.strip('<>')}>")
+        return queryset.filter(request_id=term)
 
     @admin.display(description=_("state"), ordering="state")
     def badge(self, row: Message) -> SafeString:
@@ -323,33 +270,3 @@ class MessageAdmin(shown.ReadOnly, _MessageAdmin):
     def kept_with_it(self, row: Message) -> SafeString | str:
         pairs = sorted(row.metadata.items())
         return format_html_join("", "<div><code>{}</code>: {}</div>", pairs) or shown.EMPTY
-
-
-@sensitive_variables()
-def _without_address(term: str) -> str:
-    """Return a search term in which an address has become its hashes."""
-    term = term.strip()
-    if "@" not in term or term.startswith("<"):
-        return term
-    try:
-        address = envelope_address(term, "search")
-    except (InvalidAddress, UnsafeHeader):
-        return term
-    if _uuid(address.partition("@")[0]) is not None:
-        return f"<{term}>"  # a Message-ID without its brackets
-    # As typed, and in lower case: the local part is case-sensitive by the book only.
-    return _by_recipient(address, address.lower())
-
-
-@sensitive_variables()
-def _by_recipient(*addresses: str) -> str:
-    # By every key: rows of before a rotation have the hash of their time.
-    hashes = dict.fromkeys(found for address in addresses for found in address_hashes(address))
-    return _BY_RECIPIENT + ",".join(hashes)
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
