@@ -61,6 +61,10 @@ NAMES = (
     "WEBHOOK_SIGNATURE_V1",
 )
 
+#: What this project's names begin with, and hardly any other program's: of these, whatever nothing
+#: reads is a mistake, or a setting of hwan-email-service that has no effect here.
+OWN_PREFIXES = ("API_", "EMAIL_SERVICE_", "MAGIC_LINK_", "METRICS_", "SMTP_", "WEBHOOK_")
+
 TRUE = frozenset({"1", "true", "yes"})
 FALSE = frozenset({"0", "false", "no"})
 
@@ -254,16 +258,19 @@ class Environment:
     def misspelt(self) -> dict[str, str]:
         """Return the names that have a value and that nothing reads, each with the one meant.
 
-        The environment holds the names of many programs: of these, only those that are near to a
-        name of `NAMES` which has no value itself. The file is this project's: of these, all that
-        are near, and settings of the package, with nothing where the environment has none for it.
+        The environment holds the names of many programs: of these, all that begin with one of
+        `OWN_PREFIXES`, and those that are near to a name of `NAMES` which has no value itself. The
+        file is this project's: of these, all that are near too, and settings of the package. The
+        one meant is empty where none is near.
         """
         found = {}
         for name in sorted(self._values):
             if name in NAMES or len(name) < 6 or not self.given(name):
                 continue
             meant = _meant(name)
-            if name in self._in_file:
+            if name.startswith(OWN_PREFIXES):
+                is_wrong = True
+            elif name in self._in_file:
                 is_wrong = bool(meant) or name.startswith(PREFIX)
             else:
                 is_wrong = bool(meant) and not self.given(meant)
@@ -375,11 +382,24 @@ def _meant(name: str) -> str:
             if known == word or ("_" in word and known.endswith(f"_{word}")):
                 return known
         return "".join(get_close_matches(word, NAMES, n=1, cutoff=0.85))
-    if name.startswith("SMTP_"):
-        among, cutoff = [known for known in NAMES if known.startswith("SMTP_")], 0.6
-    else:
-        among, cutoff = list(NAMES), 0.85
-    return "".join(get_close_matches(name, among, n=1, cutoff=cutoff))
+    own = next((prefix for prefix in OWN_PREFIXES if name.startswith(prefix)), "")
+    if own:
+        return _meant_among([known for known in NAMES if known.startswith(own)], name, own)
+    return "".join(get_close_matches(name, NAMES, n=1, cutoff=0.85))
+
+
+def _meant_among(names: Sequence[str], name: str, prefix: str) -> str:
+    """Return which of `names` is meant, all of which begin with the prefix, as `name` does."""
+    # The prefix is no likeness: SMTP_TIMEOUT has little of SMTP_PORT.
+    words = {known.removeprefix(prefix): known for known in names}
+    word = name.removeprefix(prefix)
+    for candidate, known in words.items():
+        if candidate.startswith(word) or candidate.endswith(f"_{word}"):
+            return known
+    for candidate, known in words.items():
+        if word.startswith(candidate):
+            return known
+    return "".join(words[near] for near in get_close_matches(word, words, n=1, cutoff=0.7))
 
 
 def make_folder(path: Path, *, name: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from example_project.environment import BASE_DIR, NAMES
+from example_project.environment import BASE_DIR, NAMES, OWN_PREFIXES
 from example_project.requirements import require_demo
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def run_folder(argv: Sequence[str]) -> Iterator[None]:
     _remove_orphans(runs)
     folder = runs / f"demo-{stamp}-{os.getpid()}"
     folder.mkdir(mode=0o700, parents=True)
-    for name in [name for name in os.environ if name in NAMES or name.startswith(_OTHERS)]:
+    theirs = (*OWN_PREFIXES, *_OTHERS)
+    for name in [name for name in os.environ if name in NAMES or name.startswith(theirs)]:
         del os.environ[name]
     os.environ.update(
         DJANGO_SETTINGS_MODULE="example_project.settings",

@@ -261,9 +261,22 @@ def test_no_mail_host(host: str) -> None:
         ({"DATABASE_URI": "x"}, {"DATABASE_URI": "DATABASE_URL"}),
         ({"AUTHMAIL_API_DOCS": "no"}, {"AUTHMAIL_API_DOCS": "API_DOCS"}),
         ({"AUTHMAIL_URL": "x", "AUTHMAIL_CHAOS_SEED": "x"}, {}),
-        # Has no value, or its name has one: it is another program's.
+        ({"SMTP_PASSWORT": "x"}, {"SMTP_PASSWORT": "SMTP_PASSWORD"}),
+        ({"API_RATE_LIMIT": "3"}, {"API_RATE_LIMIT": "API_RATE_LIMIT_PER_MINUTE"}),
+        ({"WEBHOOK_ALLOW_HOST": "x"}, {"WEBHOOK_ALLOW_HOST": "WEBHOOK_ALLOW_HOSTS"}),
+        ({"MAGIC_LINK_URL": "x"}, {"MAGIC_LINK_URL": "MAGIC_LINK_BASE_URL"}),
+        ({"METRICS_ENABLE": "1"}, {"METRICS_ENABLE": "METRICS_ENABLED"}),
+        # Near to none.
+        ({"SMTP_TIMEOUT": "30"}, {"SMTP_TIMEOUT": ""}),
+        ({"SMTP_SERVER": "x"}, {"SMTP_SERVER": ""}),
+        ({"EMAIL_SERVICE_WORKERS": "4"}, {"EMAIL_SERVICE_WORKERS": ""}),
+        ({"METRICS_PORT": "9"}, {"METRICS_PORT": ""}),
+        # That the right name has a value does not excuse the wrong one.
+        ({"SMTP_PASSWORT": "x", "SMTP_PASSWORD": "y"}, {"SMTP_PASSWORT": "SMTP_PASSWORD"}),
+        ({"SMTP_TIMEOUT": "30", "SMTP_PORT": "25"}, {"SMTP_TIMEOUT": ""}),
+        # Has no value, or its name has one and it may be another program's.
         ({"SMTP_PASS": ""}, {}),
-        ({"SMTP_PASS": "x", "SMTP_PASSWORD": "y"}, {}),
+        ({"DATABASE_URI": "x", "DATABASE_URL": "y"}, {}),
         ({"HOSTNAME": "x", "PATH": "x", "LANGUAGE": "x", "TZ": "x", "PWD": "x"}, {}),
     ],
 )
@@ -290,7 +303,7 @@ def test_names_that_were_mistyped_in_the_file(
     tmp_path: Path, line: str, meant: dict[str, str]
 ) -> None:
     (tmp_path / ".env").write_text(f"SMTP_HOST=mail\n{line}\n")
-    env = Environment.load({"SMTP_PORTT": "1", "SMTP_PORT": "25"}, base_dir=tmp_path)
+    env = Environment.load({"DATABASE_URI": "x", "DATABASE_URL": "y"}, base_dir=tmp_path)
     assert env.misspelt() == meant
 
 
