@@ -15,9 +15,9 @@ class AuthmailConfig(AppConfig):
     verbose_name = _("Authentication mail")
     default_auto_field = "django.db.models.BigAutoField"
 
-    #: What the checks say in place of words of theirs: for a project whose operators write
+    #: What checks and hints say in place of words of theirs: for a project whose operators write
     #: something else than settings. Override it in a subclass, and name that in INSTALLED_APPS.
-    check_words: Mapping[str, str] = {}
+    words: Mapping[str, str] = {}
 
     def ready(self) -> None:
         # Models must be loaded before these.
@@ -26,7 +26,7 @@ class AuthmailConfig(AppConfig):
         from django_authmail.outbox import gauges, limits
         from django_authmail.signals import message_changed
 
-        checks.register(self.check_words)
+        checks.register(self.words)
         tasks.connect()
         message_changed.connect(metrics.count_message, dispatch_uid="django_authmail.metrics")
         metrics.read_at_scrape(gauges.readings)

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_authmail.outcomes import Reason
+from django_authmail.wording import said_lazily
 
 _TRY_LATER = _("The mail server is busy or has a passing problem. Try again later.")
 
@@ -136,6 +137,6 @@ def hint(reason: str) -> str | Promise:
     It is lazy: the language is that of the moment when it is shown.
     """
     try:
-        return _HINTS[Reason(reason)]
+        return said_lazily(_HINTS[Reason(reason)])
     except (ValueError, KeyError):
         return ""

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command, execute_from_command_line
 from pytest_django.fixtures import Settings
 
+from django_authmail.apps import AuthmailConfig
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
 from tests.kinds import SHIPPED
@@ -100,6 +101,19 @@ def test_a_link_that_begins_with_a_sample_address_is_told(
     settings.AUTHMAIL_LINK_BASE_URL = "https://app.example.com"
     assert "Links begin" not in Run(TO, kind="magic-link").out
     assert len(smtp_server.mails) == 3
+
+
+def test_speaks_in_the_words_of_the_project(
+    smtp_server: SmtpServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {
+        "AUTHMAIL_LINK_BASE_URL": "MAGIC_LINK_BASE_URL",
+        "AUTHMAIL_SMTP_CA_FILE": "SMTP_CA_FILE",
+    }
+    monkeypatch.setattr(AuthmailConfig, "words", words)
+    assert "a sample: MAGIC_LINK_BASE_URL is not set" in Run(TO, kind="magic-link").out
+    settings.AUTHMAIL_SMTP_CA_FILE = ""
+    assert "name its file in SMTP_CA_FILE." in Run(TO).err
 
 
 def test_an_unknown_kind_is_refused_with_the_known(smtp_server: SmtpServer) -> None:

@@ -13,14 +13,13 @@ from django.apps import apps
 from django.http import HttpResponse, JsonResponse
 from django.templatetags.static import static
 from django.utils import translation
-from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.request import Request
 
-from django_authmail import hints
+from django_authmail import hints, wording
 from django_authmail.api import problems, schema
 from django_authmail.api.base import AuthmailView
 from django_authmail.api.codes import KINDS, Kind
@@ -158,7 +157,14 @@ class ErrorsView(_DocsView):
         language = problems.preferred_language(request._request)
         with translation.override(language):
             codes = (
-                (code, code, kind.status, kind.title, _marked(kind.hint), self._again(kind))
+                (
+                    code,
+                    code,
+                    kind.status,
+                    kind.title,
+                    _marked(wording.said(kind.hint)),
+                    self._again(kind),
+                )
                 for code, kind in KINDS.items()
             )
             reasons = ((f"reason-{reason}", reason, hints.hint(reason)) for reason in Reason)
@@ -195,9 +201,9 @@ def _table(heads: Iterable[str], rows: Iterable[tuple[object, ...]]) -> SafeStri
     )
 
 
-def _marked(text: str | Promise) -> SafeString:
+def _marked(text: str) -> SafeString:
     """Return a text of ours with its `code` as HTML."""
-    parts = str(text).split("`")
+    parts = text.split("`")
     return format_html_join(
         "",
         "{}",

@@ -20,7 +20,7 @@ from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from django_authmail import logs, tracing, transactions
+from django_authmail import logs, tracing, transactions, wording
 from django_authmail.api.codes import KINDS
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def response(body: Mapping[str, Any], *, status: int, headers: Mapping[str, str]
 def body_of(problem: Problem, request: HttpRequest, request_id: str) -> dict[str, Any]:
     """Return the members of a problem, as the caller of `request` is told them."""
     with translation.override(preferred_language(request)):
-        hint = str(problem.hint)
+        hint = wording.said(problem.hint)
     body: dict[str, Any] = {
         "type": f"{_errors_page(request)}#{problem.code}",
         "title": problem.title,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 from django.apps import AppConfig
 from django.core import checks
+
+from django_authmail import wording
 
 TAG = "authmail"
 
@@ -34,19 +35,16 @@ def unknown_option(where: str, backend: str, near: str) -> checks.Error:
 
 
 def saying(words: Mapping[str, str], check: Callable[..., Found]) -> Callable[..., Found]:
-    """Return a check that says the same, with `words` in place of its own; the longest first."""
+    """Return a check that says the same, with `words` in place of its own."""
     if not words:
         return check
-    own = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
-
-    def said(text: str) -> str:
-        return own.sub(lambda found: words[found[0]], text)
 
     @wraps(check)
     def check_and_say(app_configs: Apps = None, **kwargs: Any) -> Found:
         found = check(app_configs, **kwargs)
         for message in found:
-            message.msg, message.hint = said(message.msg), said(message.hint or "") or None
+            message.msg = wording.replace(words, message.msg)
+            message.hint = wording.replace(words, message.hint or "") or None
         return found
 
     return check_and_say

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from django_authmail import wording
 from django_authmail.conf import conf
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers import Notifier, registry
@@ -76,10 +77,11 @@ def made_up_links(message: AuthMessage) -> str:
     """Return, for people, that a sample's links are those of no real mail; empty where they are."""
     if conf.link_base_url or SAMPLE_BASE_URL not in message.text_body + message.html_body:
         return ""
-    return _(
+    problem = _(
         "Links begin with %(base)s, a sample: AUTHMAIL_LINK_BASE_URL is not set, and real mails of "
         "this kind fail without it."
     ) % {"base": SAMPLE_BASE_URL}
+    return wording.said(problem)
 
 
 def _preview(

@@ -6,6 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from django_authmail.webhooks import events
+from django_authmail.wording import said_lazily
 
 _MEANINGS: dict[str, Promise] = {
     events.ACCEPTED: _("The mail server took it for every recipient."),
@@ -98,7 +99,7 @@ def hint(reason: str, status: int | None = None, *, of_request: bool = False) ->
             return _OF_STATUS[status]
         if status >= 500:
             return _SERVER_ERROR
-    return _HINTS.get(reason, "")
+    return said_lazily(_HINTS[reason]) if reason in _HINTS else ""
 
 
 def event_meaning(type: str) -> str | Promise:

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 
 from django_authmail import hints
 from django_authmail.api.codes import KINDS
+from django_authmail.apps import AuthmailConfig
 from django_authmail.models import Message
 from django_authmail.outcomes import ErrorCode, Reason
 from tests.api.conftest import CODE, TO, Api, problem
@@ -141,6 +142,21 @@ def test_the_hint_of_a_502_is_in_the_caller_s_language_too(
     headers = {"Accept_Language": language} if language else {}
     body = problem(api.post(**headers), 502, "smtp_connection")
     assert body["hint"].startswith(begins)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_hint_has_the_words_of_the_project(
+    api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    settings.AUTHMAIL_LINK_BASE_URL = ""
+    monkeypatch.setattr(AuthmailConfig, "words", {"AUTHMAIL_LINK_BASE_URL": "MAGIC_LINK_BASE_URL"})
+    link = {"to": TO, "user_name": "홍길동", "token": "t"}
+    answer = api.post("/send/magic-link", link, Accept_Language=language)
+    body = problem(answer, 503, "magic_link_not_configured")
+    page = Client().get("/docs/errors", headers={"Accept-Language": language}).content.decode()
+    for text in (body["hint"], page):
+        assert "MAGIC_LINK_BASE_URL" in text
+        assert "AUTHMAIL_LINK_BASE_URL" not in text
 
 
 def test_every_hint_exists_in_korean() -> None:
