@@ -27,7 +27,7 @@ from django_authmail.guards import one_line
 from django_authmail.message import Attachment, AuthMessage, OnUnknown, Priority
 from django_authmail.notifiers.brand import current_brand
 from django_authmail.notifiers.calls import addresses, checked_call, checked_to
-from django_authmail.notifiers.delivery import ByMailer, Sender, hand_over
+from django_authmail.notifiers.delivery import ByMailer, Sender, hand_over, log_not_sent
 from django_authmail.notifiers.errors import withholds_values
 from django_authmail.notifiers.languages import choose_locale
 from django_authmail.notifiers.rendering import Rendered, Templates, render
@@ -190,8 +190,14 @@ class Notifier:
 
     @withholds_values
     def deliver(self, message: AuthMessage, *, using: str | None = None) -> SendResult | Queued:
-        """Hand a built message to the mailer `using`, by default to the notifier's sender."""
-        return hand_over(message, self._sender if using is None else mailers.get_mailer(using))
+        """Hand a built message to the mailer `using`, by default to the notifier's sender.
+
+        What was not sent is returned as such, and is a line in the log (`notifier.not_sent`).
+        """
+        result = hand_over(message, self._sender if using is None else mailers.get_mailer(using))
+        if isinstance(result, SendResult) and not result:
+            log_not_sent(message, result)
+        return result
 
     @withholds_values
     def compose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from email import message_from_bytes
@@ -14,11 +15,15 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from django_authmail import mailers
 from django_authmail.conf import conf
+from django_authmail.hashes import log_hash
+from django_authmail.logs import log_line
 from django_authmail.message import Attachment, AuthMessage
 from django_authmail.notifiers.errors import without_frames
 from django_authmail.outcomes import ErrorCode, Failure, Queued, Reason, Retry, SendResult
 from django_authmail.plaintext import text_of
 from django_authmail.staging import HEADER, override_recipients
+
+logger = logging.getLogger(__name__)
 
 # What EmailMessage.message() writes itself from its own attributes.
 _DJANGO_WRITES = {"from", "to", "cc", "reply-to", "subject", "mime-version"}
@@ -127,6 +132,20 @@ def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendRe
     for tell in admitted:
         tell(result)
     return result
+
+
+def log_not_sent(message: AuthMessage, result: SendResult) -> None:
+    """Log why nobody took `message`: a caller that drops the result learns it nowhere else."""
+    log_line(
+        logger,
+        logging.ERROR,
+        "notifier.not_sent",
+        type=message.kind,
+        error_code=result.error_code,
+        reason=result.reason,
+        message_id=message.message_id,
+        to_hash=log_hash(message.envelope.recipients[0]),
+    )
 
 
 def _hand_over(message: AuthMessage, mailer: BaseEmailBackend) -> SendResult | Queued:

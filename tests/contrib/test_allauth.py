@@ -151,7 +151,9 @@ def test_a_mail_that_is_refused_gets_the_same_answer(project: Project, server: S
     ]
     assert answers[0] == answers[1]
     assert answers[0].status == 302
-    assert "a password-reset mail was not sent: bad_recipient" in project.log()
+    [line] = [line for line in project.log() if line.startswith("notifier.not_sent ")]
+    assert " type=password-reset " in line
+    assert " reason=bad_recipient " in line
     assert not server.mails
 
 

@@ -12,13 +12,15 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from django_authmail import mailers
+from django_authmail import OTPNotifier, SmtpConfig, SmtpSender, mailers
+from django_authmail.hashes import log_hash
 from django_authmail.message import Attachment, AuthMessage
 from django_authmail.notifiers.delivery import django_message, hand_over
 from django_authmail.outcomes import Reason, SendResult
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
 from tests.conftest import UseMailer
+from tests.smtp_server import SmtpServer
 
 MESSAGE = AuthMessage(
     to=("홍길동 <hong@example.org>",),
@@ -105,3 +107,48 @@ def test_files_arrive_by_django_s_smtp_backend_as_they_are(
     for name, value in ours.items():
         assert part.get_all(name) == [value], name
     assert max(map(len, received.content.splitlines())) <= 998
+
+
+# -- What the log says of a notifier's mail ---------------------------------------------------
+
+HONG = "hong@example.com"
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged; a code or an address in it is an error."""
+    said = [line.getMessage() for line in caplog.records if line.name.startswith("django_authmail")]
+    assert all(secret not in line for line in said for secret in ("482901", HONG, "홍길동"))
+    return said
+
+
+@pytest.mark.django_db
+def test_a_mail_that_was_not_sent_is_one_line_in_the_log(
+    smtp_server: SmtpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    smtp_server.refuse[HONG] = f"550 5.1.1 no such user <{HONG}>"
+    result = OTPNotifier().send(f"홍길동 <{HONG}>", user_name="홍길동", code="482901")
+    assert not result
+    assert lines(caplog) == [
+        "notifier.not_sent type=otp error_code=recipient_refused reason=bad_recipient "
+        f"message_id={result.message_id} to_hash={log_hash(HONG)}"
+    ]
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+def test_by_a_sender_of_the_callers_own_as_well(
+    dead_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = SmtpConfig(host="127.0.0.1", port=dead_port, from_addr="a@example.com")
+    assert not OTPNotifier(SmtpSender(config)).send(HONG, user_name="", code="482901")
+    [line] = lines(caplog)
+    assert line.startswith(
+        "notifier.not_sent type=otp error_code=smtp_connection reason=connection_refused "
+    )
+
+
+@pytest.mark.django_db
+def test_a_mail_that_was_sent_is_none(
+    smtp_server: SmtpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert OTPNotifier().send(HONG, user_name="", code="482901")
+    assert lines(caplog) == []
