@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from queue import SimpleQueue
 
@@ -32,6 +33,8 @@ SLOW_AFTER = 1.0
 #: Deliveries under way at a time, the slow ones among them, as a multiple of the width. A thread
 #: that waits for a receiver costs some 100 kB.
 MOST = 8
+#: Seconds in which a process that got no more threads does with those that it has.
+FEW_FOR = 60.0
 
 
 class Senders:
@@ -46,6 +49,8 @@ class Senders:
         self._threads: list[threading.Thread] = []
         # Those of them that were not told to end.
         self._staying = 0
+        # Where the system gave no more: how many it gave, and until when that is taken for all.
+        self._most, self._few_until = width * MOST, 0.0
 
     @property
     def under_way(self) -> int:
@@ -56,7 +61,8 @@ class Senders:
     def free(self) -> int:
         """How many more may be sent now."""
         quick = sum(claim.seconds_held < SLOW_AFTER for claim in self._in_hand.values())
-        return max(min(self._width - quick, self._width * MOST - len(self._in_hand)), 0)
+        most = self._most if time.monotonic() < self._few_until else self._width * MOST
+        return max(min(self._width - quick, most - len(self._in_hand)), 0)
 
     @property
     def room_for_retries(self) -> int:
@@ -66,17 +72,16 @@ class Senders:
         return max((self._width + 1) // 2 - tried, 0)
 
     def send(self, claims: Sequence[Claim]) -> None:
-        """Post these side by side with the others."""
+        """Post these side by side with the others; those without a thread come back untried."""
         for claim in claims:
             self._in_hand[claim.id, claim.lease] = claim
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        while self._staying < len(self._in_hand):
-            thread = threading.Thread(target=self._work, name="authmail-sender", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-            self._staying += 1
-        for claim in claims:
+        missing = self._hire(len(self._in_hand))
+        for claim in claims[: len(claims) - missing]:
             self._claims.put(claim)
+        # Were they to wait here, their leases might end.
+        for claim in claims[len(claims) - missing :]:
+            self._back.put((claim, None))
 
     def back(self, seconds: float) -> tuple[Claim, End | None]:
         """Return one that has come back, and how it ended; None: it was not tried.
@@ -98,6 +103,21 @@ class Senders:
         for thread in self._threads:
             thread.join()
         self._threads = []
+
+    def _hire(self, number: int) -> int:
+        """Have so many threads, and return how many of them the system does not give."""
+        while self._staying < number:
+            thread = threading.Thread(target=self._work, name="authmail-sender", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._most = max(self._staying, 1)
+                self._few_until = time.monotonic() + FEW_FOR
+                log_line(logger, logging.WARNING, "webhook.few_threads", threads=self._staying)
+                return number - self._staying
+            self._threads.append(thread)
+            self._staying += 1
+        return 0
 
     def _dismiss(self) -> None:
         self._claims.put(None)

@@ -196,6 +196,40 @@ def test_beside_slow_ones_no_more_are_sent_than_a_process_is_meant_to_have(
     assert [t for t in threading.enumerate() if t.name == "authmail-sender"] == []
 
 
+def test_where_the_system_gives_few_threads_these_send_and_the_rest_waits(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for number in range(6):
+        delivery = endpoints.send_test(row.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        alive = [other.name for other in threading.enumerate()]
+        if thread.name == "authmail-sender" and alive.count(thread.name) >= given:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    given = 1
+    # Of the first four one has a thread; then they are claimed one by one.
+    assert deliver() == 6
+    assert len(receiver.received) == 3
+    assert caplog.text.count("webhook.few_threads threads=1") == 1
+    # No attempt was counted that was not made.
+    left = WebhookDelivery.objects.filter(state="pending", attempt_count=0, place=None)
+    assert left.count() == 3
+    given = 0
+    make_due()
+    deliver()
+    assert left.count() == 3
+    given = 4
+    make_due()
+    deliver()
+    assert list(receiver.ids.values()) == [1] * 6
+
+
 def test_a_courier_of_one_thread_tries_again(receiver: Receiver) -> None:
     receiver.statuses = [500]
     sent_mail(Callback(url=Secret(receiver.url)))
