@@ -10,7 +10,10 @@ import smtplib
 import socket
 import ssl
 
+from django.utils import translation
+
 from django_authmail.exceptions import AuthmailError
+from django_authmail.hints import hint
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Refusal, Reply, Retry, SendResult
 from django_authmail.smtp.replies import Stage, classify
 
@@ -37,7 +40,10 @@ class SmtpFailure(AuthmailError):
 
 
 class DeliveryFailed(AuthmailError, smtplib.SMTPException):
-    """Raised by the email backend when a message was not accepted; `result` says why."""
+    """Raised by the email backend when a message was not accepted; `result` says why.
+
+    Its text ends with what to do.
+    """
 
     def __init__(self, result: SendResult) -> None:
         self.result = result
@@ -219,4 +225,7 @@ def _text(result: SendResult) -> str:
     where = f": {failure.where}" if failure.where else ""
     said = f": the server said {str(failure.reply)!r}" if failure.reply else ""
     detail = f": {failure.detail}" if failure.detail and not failure.reply else ""
-    return f"{failure.error_code} ({failure.reason}){where}{said}{detail}"
+    # In English, as all of it: whoever reads it is not the visitor whose language is active.
+    with translation.override("en"):
+        advice = hint(failure.reason)
+        return f"{failure.error_code} ({failure.reason}){where}{said}{detail}. {advice}"

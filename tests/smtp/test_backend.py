@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import smtplib
 import socket
 from pathlib import Path
@@ -10,12 +11,15 @@ from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives, send_mail
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from django.test import override_settings
+from django.utils import translation
 from django.utils.translation import gettext_lazy
 
 from django_authmail.exceptions import MailerUnusable
+from django_authmail.hints import hint
 from django_authmail.mailers import get_mailer
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp import DeliveryFailed, EmailBackend
+from django_authmail.smtp.errors import TlsFailed
 from tests import smtp_server as servers
 from tests.conftest import UseMailer
 
@@ -88,7 +92,8 @@ def test_a_refused_message_does_not_stop_the_others(smtp_server: servers.SmtpSer
     assert [bool(result_of(m)) for m in messages] == [False, True, True]
     assert caught.value.result is result_of(messages[0])
     assert str(caught.value) == (
-        "recipient_refused (bad_recipient): the server said '550 5.1.1 no such user'"
+        "recipient_refused (bad_recipient): the server said '550 5.1.1 no such user'. "
+        "There is no such mailbox. Check the address with its owner."
     )
 
 
@@ -288,6 +293,22 @@ def test_an_error_names_the_server_and_the_step(options: dict[str, Any], says: s
         given = {"host": "127.0.0.1", "port": port, "timeout": 0.3, **options}
         with pytest.raises(DeliveryFailed, match=says):
             EmailBackend(alias="default", **given).send_messages([message()])
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_an_error_says_what_to_do_in_the_words_of_sendtestmail(
+    smtp_server: servers.SmtpServer, language: str
+) -> None:
+    with (
+        translation.override(language),  # of a visitor: the error is for who runs the site
+        pytest.raises(TlsFailed) as caught,
+    ):
+        backend(smtp_server, ca_file="").send_messages([message()])
+    said = str(caught.value)
+    assert re.search(r"\(certificate_invalid\): localhost:\d+, .+ CERTIFICATE_VERIFY_FAILED", said)
+    with translation.override("en"):
+        assert said.endswith(f". {hint('certificate_invalid')}")
+    assert "AUTHMAIL_SMTP_CA_FILE" in said
 
 
 def test_a_refused_login_names_the_server_and_the_step(smtp_server: servers.SmtpServer) -> None:
