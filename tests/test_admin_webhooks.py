@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -420,7 +421,27 @@ def test_finds_a_delivery_by_what_people_know_of_it(
     ):  # fmt: skip
         found = admin_client.get(DELIVERIES, {"q": term}).context["cl"].result_list
         assert (term, [row.pk for row in found]) == (term, [sent.pk])
-    assert not admin_client.get(DELIVERIES, {"q": "elsewhere"}).context["cl"].result_list
+    assert (
+        not admin_client.get(DELIVERIES, {"q": "elsewhere"}, follow=True).context["cl"].result_list
+    )
+
+
+def test_finds_deliveries_by_the_address_of_a_recipient(
+    admin_client: Client, receiver: Receiver
+) -> None:
+    endpoints.create(receiver.url)
+    sent_mail()
+    sent = WebhookDelivery.objects.get()
+    for address, rows in (("hong@example.com", [sent]), ("nobody@example.com", [])):
+        for asked in (
+            admin_client.post(DELIVERIES, {"authmail_search": "1", "q": address}),
+            admin_client.get(DELIVERIES, {"q": address}),
+        ):
+            assert unquote(asked["Location"]).startswith(f"{DELIVERIES}?q=recipient:")
+            assert address not in unquote(asked["Location"])
+            found = admin_client.get(asked["Location"])
+            assert list(found.context["cl"].result_list) == rows
+            assert address not in found.content.decode()
 
 
 def test_one_is_sent_again_where_that_can_be(admin_client: Client, receiver: Receiver) -> None:

@@ -36,7 +36,7 @@ else:
 _BY_RECIPIENT = "recipient:"
 # What names no person: our ids and Message-IDs, and hashes from an earlier search.
 _UUID = r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
-_HARMLESS = re.compile(rf"{_UUID}|<{_UUID}@[^<>@\s]+>|{_BY_RECIPIENT}[0-9a-f,]+")
+_HARMLESS = re.compile(rf"(?:msg_)?{_UUID}|<{_UUID}@[^<>@\s]+>|{_BY_RECIPIENT}[0-9a-f,]+")
 
 
 class AddressChangeList(ChangeList):

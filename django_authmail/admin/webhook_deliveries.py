@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +19,23 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from django_authmail.admin import shown
+from django_authmail.admin.address_search import AddressSearch, uuid_of
 from django_authmail.admin.replay_pages import ReplayPages
 from django_authmail.clock import db_now
-from django_authmail.models import Message, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from django_authmail.models import (
+    Message,
+    Recipient,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from django_authmail.webhooks import events, replaying
 from django_authmail.webhooks.hints import event_meaning, hint
 
 if TYPE_CHECKING:
-    _DeliveryAdmin = admin.ModelAdmin[WebhookDelivery]
     _AttemptInline = admin.TabularInline[WebhookAttempt, WebhookDelivery]
 else:
     # Generic in the stubs only.
-    _DeliveryAdmin = admin.ModelAdmin
     _AttemptInline = admin.TabularInline
 
 State = WebhookDelivery.State
@@ -62,7 +66,7 @@ class ReceiverFilter(admin.SimpleListFilter):
             return queryset.filter(endpoint_id__isnull=True)
         if not value:
             return queryset
-        key = _uuid(value)
+        key = uuid_of(value)
         return queryset.none() if key is None else queryset.filter(endpoint_id=key)
 
 
@@ -118,7 +122,7 @@ class WebhookAttemptInline(shown.ReadOnly, _AttemptInline):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
+class WebhookDeliveryAdmin(shown.ReadOnly, AddressSearch):
     list_display = ("created", "outcome", "type", "receiver", "count")
     list_filter = ("state", TypeFilter, ReceiverFilter, "created_at")
     list_per_page = 50
@@ -127,8 +131,10 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
     ordering = ("-created_at",)
     search_fields = ("request_id",)
     search_help_text = _(
-        "A webhook-id (msg_…), the id of a delivery or a message, a Message-ID, or a request id."
+        "A webhook-id (msg_…), the id of a delivery or a message, a Message-ID, a request id, or "
+        "the full address of a recipient."
     )
+    nothing_found = _("This is no address, and no webhook delivery has it as an id.")
     actions = ("replay",)
     inlines = (WebhookAttemptInline,)
     fieldsets = (
@@ -174,20 +180,24 @@ class WebhookDeliveryAdmin(shown.ReadOnly, _DeliveryAdmin):
             context["subtitle"] = text
         return super().render_change_form(request, context, *args, **options)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[WebhookDelivery], search_term: str
-    ) -> tuple[QuerySet[WebhookDelivery], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        key = _uuid(term.removeprefix("msg_"))
+    def to_addresses(
+        self, queryset: QuerySet[WebhookDelivery], hashes: list[str]
+    ) -> QuerySet[WebhookDelivery]:
+        rows = Recipient.objects.filter(address_hash__in=hashes).values("message_id")
+        return queryset.filter(message_id__in=rows)
+
+    def masks(self, hashes: list[str]) -> QuerySet[Any, str]:
+        return Recipient.objects.filter(address_hash__in=hashes).values_list("masked", flat=True)
+
+    def named(self, queryset: QuerySet[WebhookDelivery], term: str) -> QuerySet[WebhookDelivery]:
+        key = uuid_of(term.removeprefix("msg_"))
         if key is not None:
             # Our request ids are UUIDs as well, and a message has its deliveries.
             found = queryset.filter(pk=key) | queryset.filter(message_id=key)
-            return found | queryset.filter(request_id=term), False
+            return found | queryset.filter(request_id=term)
         if "@" in term:
-            return queryset.filter(message__message_id=f"<{term.strip('<>')}>"), False
-        return queryset.filter(request_id=term), False
+            return queryset.filter(message__message_id=f"<{term.strip('<>')}>")
+        return queryset.filter(request_id=term)
 
     @admin.action(description=_("Send selected webhooks again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookDelivery]) -> None:
@@ -333,10 +343,3 @@ _OBSTACLES: dict[replaying.Obstacle, str | Promise] = {
     replaying.Obstacle.DISABLED: _("It can be sent again once its endpoint is enabled."),
     replaying.Obstacle.ERASED: _("It cannot be sent again: what was sent is not kept any more."),
 }
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
