@@ -58,6 +58,13 @@ def log_hash(address: str) -> str:
     return _keyed(b"log", address)[:8]
 
 
+def log_hashes(address: str) -> list[str]:
+    """Return the `log_hash` by every key, newest first: lines keep the one of their time."""
+    if conf.log_plain_hash:
+        return [log_hash(address)]
+    return [_keyed_by(key, b"log", address)[:8] for key in _keys()]
+
+
 def _folded(address: str) -> str:
     local, _, domain = address.rpartition("@")
     return f"{local.partition('+')[0]}@{domain}".lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import datetime, timedelta
+from hashlib import sha256
 from io import StringIO
 from typing import Any
 
@@ -16,6 +17,7 @@ from pytest_django.fixtures import Settings
 from django_authmail import hints, keyring, keys
 from django_authmail.dispatch import dispatch_due
 from django_authmail.exceptions import RecipientCooldown
+from django_authmail.hashes import log_hash
 from django_authmail.keyring import Terms
 from django_authmail.message import OnUnknown
 from django_authmail.models import Message
@@ -164,3 +166,25 @@ def test_times_are_in_the_time_zone_of_the_project(settings: Settings) -> None:
     assert fact["created_at"].endswith("+09:00")
     assert datetime.fromisoformat(fact["created_at"]) == row.created_at.replace(microsecond=0)
     assert answer["counters"][0]["ends_at"].endswith("+09:00")
+
+
+def test_says_what_to_look_for_in_the_log() -> None:
+    lines = find().splitlines()
+    assert lines[-2] == f"In the log: to_hash={log_hash(HONG)}"
+    assert "refused (409, 429, 503) are in the log only, as api.refused" in lines[-1]
+    assert found()["to_hash"] == [log_hash(HONG)]
+
+
+def test_log_lines_of_an_older_key_and_of_another_spelling_are_named_too(
+    settings: Settings,
+) -> None:
+    settings.AUTHMAIL_HASH_KEYS = ["o" * 32]
+    old = log_hash("Hong@example.com")
+    settings.AUTHMAIL_HASH_KEYS = ["n" * 32, "o" * 32]
+    new = log_hash("Hong@example.com")
+    answer = found("Hong <Hong@Example.com>")["to_hash"]
+    assert answer[:2] == [new, old]
+    assert log_hash(HONG) in answer
+    assert f"to_hash={new} or {old} or " in find("Hong@Example.com")
+    settings.AUTHMAIL_LOG_PLAIN_HASH = True
+    assert found()["to_hash"] == [sha256(HONG.encode()).hexdigest()[:8]]

@@ -78,6 +78,8 @@ class AuthmailView(APIView):
     begun: float
     caller: Caller
     request_id: str
+    #: Hashes of the recipients, for the log; empty until the body is known to be right.
+    to_hash: str = ""
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:  # the stubs' own type is not importable

@@ -113,6 +113,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
             method=request.method,
             route=_route(request),
             request_id=request_id,
+            **_recipients(context["view"]),
         )
     headers = dict(problem.headers)
     if problem.status == 401:
@@ -208,6 +209,11 @@ def _errors_page(request: HttpRequest) -> str:
         return reverse(f"{match.namespace if match and ours else 'authmail'}:errors")
     except NoReverseMatch:
         return "about:blank"
+
+
+def _recipients(view: Any) -> dict[str, str]:
+    # No row tells of a request that was refused: this is what it is found by.
+    return {"to_hash": view.to_hash} if view.to_hash else {}
 
 
 def _route(request: HttpRequest) -> str:

@@ -35,6 +35,7 @@ from django_authmail.exceptions import (
     UnsafeHeader,
 )
 from django_authmail.guards import envelope_address
+from django_authmail.hashes import log_hash
 from django_authmail.message import AuthMessage, Priority
 from django_authmail.models import Message, State
 from django_authmail.notifiers import registry
@@ -64,6 +65,7 @@ class SendView(RateLimitedView):
     def answer(self, request: Request) -> Response:
         key = headers.idempotency_key(request)
         given, keyed = self._read(request, key)
+        self.to_hash = _hashes(given)
         if headers.dry_run(request):
             self._refuse_suppressed(self._checked_message(given), given)
             callback_of(given)
@@ -368,6 +370,13 @@ def _addresses(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"/{member}", value
         else:
             yield from ((f"/{member}/{index}", address) for index, address in enumerate(value))
+
+
+@sensitive_variables()
+def _hashes(given: dict[str, Any]) -> str:
+    """Return what log lines show instead of the recipients: 50 at most, as the body has."""
+    found = (log_hash(envelope_address(address, "to")) for _, address in _addresses(given))
+    return ",".join(dict.fromkeys(found))
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

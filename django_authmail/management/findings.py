@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from django_authmail import hints
 from django_authmail.clock import db_now
+from django_authmail.guards import envelope_address
+from django_authmail.hashes import log_hashes
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Counter, Message, Recipient, WebhookDelivery
 from django_authmail.outbox import erasure, limits
@@ -24,6 +26,12 @@ from django_authmail.webhooks.deliveries import webhook_id
 
 #: What is said of each message, by its id.
 _ByMessage = dict[uuid.UUID, list[dict[str, Any]]]
+
+
+def to_hashes(address: str) -> list[str]:
+    """Return what log lines may have as the `to_hash` of `address`, the likeliest first."""
+    bare = envelope_address(address, "address")
+    return list(dict.fromkeys(each for s in (bare, bare.lower()) for each in log_hashes(s)))
 
 
 def messages(address: str, *, all_spellings: bool, limit: int) -> list[dict[str, Any]]:

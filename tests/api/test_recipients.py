@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +13,9 @@ from pytest_django.fixtures import Settings
 
 from django_authmail.clock import db_now
 from django_authmail.conf import Conf
-from django_authmail.hashes import address_hash
-from django_authmail.models import Counter, Message, Suppression
+from django_authmail.hashes import address_hash, log_hash
+from django_authmail.models import Carrier, Counter, Message, Suppression
+from django_authmail.outbox import carriers
 from django_authmail.signals import message_changed
 from tests.api.conftest import OTP, TO, Api, MakeKey, problem
 from tests.smtp_server import SmtpServer
@@ -132,3 +136,65 @@ def test_a_repeat_that_begins_with_the_end_of_the_first_finds_nothing_used(
     finally:
         message_changed.disconnect(look)
     assert used == [0]
+
+
+@pytest.fixture
+def refusals(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines about requests that were refused, which show no address."""
+    caplog.set_level(logging.INFO)
+
+    def lines() -> list[str]:
+        assert not [each for each in (TO, "kim@example.com") if each in caplog.text]
+        messages = [record.getMessage() for record in caplog.records]
+        return [line for line in messages if line.startswith("api.refused")]
+
+    return lines
+
+
+@pytest.mark.parametrize(
+    "code", ["recipient_suppressed", "recipient_cooldown", "paused", "mailer_unavailable"]
+)
+def test_a_request_without_a_row_is_found_in_the_log_by_its_recipient(
+    code: str,
+    key: tuple[str, Api],
+    smtp_server: SmtpServer,
+    settings: Settings,
+    refusals: Callable[[], list[str]],
+) -> None:
+    owner, api = key
+    if code == "recipient_suppressed":
+        suppress(owner)
+    elif code == "recipient_cooldown":
+        settings.AUTHMAIL_RECIPIENT_LIMITS = [(1, timedelta(minutes=10))]
+        assert api.post(Prefer="respond-async").status_code == 202
+    elif code == "paused":
+        carriers.pause()
+    else:
+        later = db_now("default") + timedelta(seconds=20)
+        Carrier.objects.create(name="default", broken_until=later)
+    count = Message.objects.count()
+    body = json.loads(api.post(body={**OTP, "to": f"Hong <{TO}>"}).content)
+    assert (body["code"], Message.objects.count()) == (code, count)
+    [line] = refusals()
+    assert f"code={code} " in line
+    assert line.endswith(f" to_hash={log_hash(TO)}")
+
+
+def test_of_several_recipients_the_log_has_each_once(
+    make_key: MakeKey, refusals: Callable[[], list[str]]
+) -> None:
+    row, secret = make_key()
+    suppress(f"key:{row.pk}")
+    mail = {"to": [TO, "kim@example.com"], "bcc": TO, "subject": "Hello", "html_body": "<p>Hi</p>"}
+    problem(Api(key=secret).post("/send", mail), 409, "recipient_suppressed")
+    [line] = refusals()
+    assert line.endswith(f" to_hash={log_hash(TO)},{log_hash('kim@example.com')}")
+
+
+def test_recipients_that_cannot_be_told_are_not_in_the_log(
+    key: tuple[str, Api], refusals: Callable[[], list[str]]
+) -> None:
+    problem(key[1].post(body={**OTP, "to": "nobody"}), 422, "invalid_recipient")
+    problem(key[1].post(body={**OTP, "code": ""}), 422, "validation_error")
+    assert len(refusals()) == 2
+    assert not any("to_hash" in line for line in refusals())

@@ -125,7 +125,7 @@ def test_finds_all_mail_to_an_address(traces: list[str]) -> None:
     newer = submit()
     submit(KIM)
     lines = run("authmail_find", HONG).splitlines()
-    mails = [line for line in lines if not line.startswith(" ")]
+    mails = [line for line in lines if "  otp  " in line]
     assert [line.split()[0] for line in mails] == [str(newer.id), str(older.id)]
     assert "otp  queued  site" in mails[0]
     assert "otp  failed  bad_recipient  site" in mails[1]
@@ -179,17 +179,18 @@ def test_finds_suppressions_and_prints_json(traces: list[str]) -> None:
 def test_finds_what_was_counted_about_a_mailbox(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
     limits.admit(auth_message(to=(HONG,)))
-    assert [line.split(" until ")[0] for line in run("authmail_find", HONG).splitlines()] == [
+    lines = run("authmail_find", HONG).splitlines()
+    assert [line.split(" until ")[0] for line in lines if line.startswith("counted")] == [
         "counted 1 of otp in 600 s",
         "counted 1 of otp in 86400 s",
     ]
     answer = json.loads(run("authmail_find", HONG, json=True))
     assert [(row["kind"], row["used"]) for row in answer["counters"]] == [("otp", 1), ("otp", 1)]
-    assert run("authmail_find", KIM) == "Nothing is recorded about this address.\n"
+    assert run("authmail_find", KIM).startswith("Nothing is recorded about this address.\n")
 
 
 def test_says_that_nothing_is_there_and_what_is_no_address() -> None:
-    assert run("authmail_find", HONG) == "Nothing is recorded about this address.\n"
+    assert run("authmail_find", HONG).startswith("Nothing is recorded about this address.\n")
     for command in ("authmail_find", "authmail_erase"):
         with pytest.raises(CommandError, match="is not a usable email address"):
             run(command, "hong")

@@ -35,7 +35,8 @@ class Command(BaseCommand):
         address = options["address"]
         try:
             with explained_when_missing():
-                answer = {
+                to_hashes = findings.to_hashes(address)
+                facts = {
                     "messages": findings.messages(
                         address,
                         all_spellings=options["all_spellings"],
@@ -47,19 +48,25 @@ class Command(BaseCommand):
         except (InvalidAddress, UnsafeHeader) as error:
             raise CommandError(str(error)) from None
         if options["json"]:
+            answer = {**facts, "to_hash": to_hashes}
             self.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False))
             return
-        for fact in answer["messages"]:
+        for fact in facts["messages"]:
             for line in _about_message(fact):
                 self.stdout.write(line)
-        for fact in answer["suppressions"]:
+        for fact in facts["suppressions"]:
             self.stdout.write(
                 f"suppressed for {_owner(fact)} until {fact['ends_at']}: {fact['reason']}"
             )
-        for fact in answer["counters"]:
+        for fact in facts["counters"]:
             self.stdout.write(_about_counter(fact))
-        if not any(answer.values()):
+        if not any(facts.values()):
             self.stderr.write("Nothing is recorded about this address.")
+        self.stdout.write(f"In the log: to_hash={' or '.join(to_hashes)}")
+        self.stdout.write(
+            "Requests that were refused (409, 429, 503) are in the log only, as api.refused: look "
+            "there for this to_hash."
+        )
 
 
 def _about_message(fact: dict[str, Any]) -> Iterator[str]:
