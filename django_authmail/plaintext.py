@@ -28,6 +28,7 @@ _TAG = re.compile(
 _TAG_OPEN = re.compile("</?[A-Za-z]")
 # Python refuses to read a number of more than 4,300 digits, zeros before it among them.
 _LONG_NUMBER = re.compile("&#([0-9]{8,})")
+_COMMENT_END = re.compile("--!?>")
 # What is inside of these is no HTML, and not shown.
 _RAW = {
     tag: re.compile(rf"</{tag}(?=[\s/>])", re.IGNORECASE) for tag in ("script", "style", "title")
@@ -70,8 +71,8 @@ class _Text:
     def _markup(self, html: str, start: int) -> int:
         """Take what begins with the `<` at `start`; return where it ends, or -1: nowhere."""
         if html.startswith("<!--", start):
-            end = html.find("-->", start + 2)
-            return end + 3 if end >= 0 else -1
+            comment_end = _COMMENT_END.search(html, start + 2)
+            return comment_end.end() if comment_end else -1
         if tag := _TAG.match(html, start):
             name = tag["tag"].lower()
             if tag["end"]:
@@ -93,9 +94,13 @@ class _Text:
         return start + 1
 
     def _begin(self, tag: str, attributes: str) -> None:
-        if tag in ("head", "body"):
-            self._is_hidden = tag == "head"
+        if tag == "head":
+            self._is_hidden = True
+        elif tag == "body":
+            self._is_hidden = False
         elif tag in _BLOCKS:
+            # No head has one: it has ended, and nothing said so.
+            self._is_hidden = False
             self._pieces.append("\n")
         elif tag in ("td", "th"):
             self._pieces.append(" ")

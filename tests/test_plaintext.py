@@ -31,7 +31,9 @@ MB = 1024 * 1024
         pytest.param("<a href=u>a<a href=v>b</a>", "a (u)b (v)", id="a link ends where one begins"),
         pytest.param("<a href=u>a", "a (u)", id="a link that is not closed"),
         pytest.param("<img alt='>' title=it's>a<p b=\"c>d\">e", "a\ne", id="> in quotes"),
-        pytest.param("a<!-- <p>b --> c<!--> d<![if x]> e<!doctype html> f", "a c d e f", id="none"),
+        pytest.param(
+            "a<!-- <p>b --> c<!--> d<!-- e --!><![if x]> e<!doctype html> f", "a c d e f", id="none"
+        ),
         pytest.param(
             "<head><title>a</title>b<style>p > c {}</style></head><body>d"
             "<script>'</p>' < e</SCRIPT >f",
@@ -39,6 +41,9 @@ MB = 1024 * 1024
             id="what is not shown",
         ),
         pytest.param("<head>a<body>b", "b", id="a head that is not closed"),
+        pytest.param(
+            "<head><meta charset=utf-8><title>a</title><link href=b><p>c", "c", id="and no body"
+        ),
         pytest.param("1 < 2, 3 <4 <", "1 < 2, 3 <4 <", id="no tags"),
         pytest.param("a</>b</ c>d<?e?>f", "abdf", id="tags that are none"),
         pytest.param("a<b c", "a", id="a tag that is not closed"),
