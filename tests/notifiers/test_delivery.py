@@ -11,6 +11,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from pytest_django.fixtures import Settings
 
 from django_authmail import OTPNotifier, SmtpConfig, SmtpSender, mailers
 from django_authmail.hashes import log_hash
@@ -144,6 +145,17 @@ def test_by_a_sender_of_the_callers_own_as_well(
     assert line.startswith(
         "notifier.not_sent type=otp error_code=smtp_connection reason=connection_refused "
     )
+
+
+def test_without_a_key_the_line_has_no_hash(
+    dead_port: int, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SECRET_KEY = ""  # as `settings.configure()` leaves it, in a program without a project
+    config = SmtpConfig(host="127.0.0.1", port=dead_port, from_addr="a@example.com")
+    assert not OTPNotifier(SmtpSender(config)).send(HONG, user_name="", code="482901")
+    [line] = lines(caplog)
+    assert "reason=connection_refused " in line
+    assert "to_hash" not in line
 
 
 @pytest.mark.django_db
