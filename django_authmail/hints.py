@@ -1,6 +1,6 @@
 """What a person can do about a failed delivery: one sentence or two for each `Reason`.
 
-The send log shows them to whoever runs the service, the API to whoever calls it.
+The send log shows `hint` to whoever runs the service, the API `hint_for_caller` to its callers.
 """
 
 from __future__ import annotations
@@ -130,9 +130,58 @@ _HINTS: dict[Reason, Promise] = {
     Reason.PAUSED: _("Sending is paused. Whoever paused it can resume it in the admin."),
 }
 
+_NETWORK = _(
+    "The mail server cannot be reached. Try again later; if that does not help, whoever runs this "
+    "service has to check the mail settings and the network."
+)
+_ENCRYPTION = _(
+    "No encrypted connection to the mail server could be made. Whoever runs this service has to "
+    "check the mail settings and the certificate of the server."
+)
+_LOGIN = _(
+    "The mail server did not let this service log in. Whoever runs this service has to check the "
+    "login in the mail settings."
+)
+_STORED = _(
+    "The stored mail cannot be read. Send a new one; the send log tells whoever runs this service "
+    "why."
+)
+
+#: What callers can do about it is little: the settings are not theirs.
+_HINTS_FOR_CALLERS: dict[Reason, Promise] = {
+    Reason.DNS_ERROR: _NETWORK,
+    Reason.CONNECTION_REFUSED: _NETWORK,
+    Reason.TLS_ERROR: _ENCRYPTION,
+    Reason.CERTIFICATE_INVALID: _ENCRYPTION,
+    Reason.STARTTLS_UNSUPPORTED: _ENCRYPTION,
+    Reason.AUTH_FAILED: _LOGIN,
+    Reason.APP_PASSWORD_REQUIRED: _LOGIN,
+    Reason.AUTH_REQUIRED: _LOGIN,
+    Reason.BASIC_AUTH_DISABLED: _LOGIN,
+    Reason.SMTP_TIMEOUT: _(
+        "The mail server did not answer in time; it did not take the mail. Try again later; if "
+        "that does not help, whoever runs this service has to check the mail settings and the "
+        "network."
+    ),
+    Reason.BAD_SENDER: _(
+        "The mail server refuses the sender's address. Whoever runs this service has to check the "
+        "From address in the mail settings."
+    ),
+    Reason.SENDER_AUTHENTICATION_FAILED: _(
+        "The recipient's server could not verify the sender. Whoever runs this service has to "
+        "check SPF, DKIM and DMARC of the From domain."
+    ),
+    Reason.SEAL_BROKEN: _STORED,
+    Reason.ROW_BROKEN: _STORED,
+    Reason.MAILER_UNUSABLE: _(
+        "The mail settings name no mailer that can send. Whoever runs this service has to mend "
+        "them."
+    ),
+}
+
 
 def hint(reason: str) -> str | Promise:
-    """Return what to do about `reason`; empty for a word that is none.
+    """Return what whoever runs the service can do about `reason`; empty for a word that is none.
 
     It is lazy: the language is that of the moment when it is shown.
     """
@@ -140,3 +189,11 @@ def hint(reason: str) -> str | Promise:
         return said_lazily(_HINTS[Reason(reason)])
     except (ValueError, KeyError):
         return ""
+
+
+def hint_for_caller(reason: str) -> str | Promise:
+    """Return the same for whoever calls the service, and cannot see or change its settings."""
+    try:
+        return said_lazily(_HINTS_FOR_CALLERS[Reason(reason)])
+    except (ValueError, KeyError):
+        return hint(reason)

@@ -167,7 +167,9 @@ class ErrorsView(_DocsView):
                 )
                 for code, kind in KINDS.items()
             )
-            reasons = ((f"reason-{reason}", reason, hints.hint(reason)) for reason in Reason)
+            reasons = (
+                (f"reason-{reason}", reason, hints.hint_for_caller(reason)) for reason in Reason
+            )
             body = format_html(
                 '<main class="authmail-errors"><h1>{}</h1>\n{}\n<h2>{}</h2>\n{}</main>',
                 _("Errors of the API"),

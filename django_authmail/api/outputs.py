@@ -56,7 +56,7 @@ def not_sent(row: Message) -> Problem:
         hint: str | Promise | None = _ASK_LATER
     else:
         detail = _IN_DOUBT if _is_doubtful(row) else _NOT_HANDED_OVER
-        hint = hints.hint(row.reason) or None
+        hint = hints.hint_for_caller(row.reason) or None
     return Problem(
         code,
         detail,

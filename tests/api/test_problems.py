@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -144,6 +145,28 @@ def test_the_hint_of_a_502_is_in_the_caller_s_language_too(
     assert body["hint"].startswith(begins)
 
 
+@pytest.mark.parametrize(
+    ("language", "whose", "settings_of_the_operator"),
+    [
+        (
+            "en",
+            " runs this service",
+            r"host|port\b|[Pp]assword|STARTTLS|AUTHMAIL_|manage\.py",
+        ),
+        ("ko", "서비스의 운영자", r"호스트|포트|비밀번호|STARTTLS|AUTHMAIL_|manage\.py"),
+    ],
+)
+def test_a_caller_is_not_told_to_change_what_is_the_operator_s(
+    language: str, whose: str, settings_of_the_operator: str
+) -> None:
+    with translation.override(language):
+        pairs = [(str(hints.hint_for_caller(r)), str(hints.hint(r))) for r in Reason]
+    assert [told for told, _ in pairs if re.search(settings_of_the_operator, told)] == []
+    others = [told for told, own in pairs if told != own]
+    assert [told for told in others if whose not in told] == []
+    assert len(others) > 10
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_hint_has_the_words_of_the_project(
     api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, language: str
@@ -163,7 +186,8 @@ def test_every_hint_exists_in_korean() -> None:
     def texts(language: str) -> list[str]:
         with translation.override(language):
             own = [str(kind.hint) for kind in KINDS.values()]
-            return own + [str(hints.hint(reason)) for reason in Reason]
+            told = [str(hints.hint_for_caller(reason)) for reason in Reason]
+            return own + told + [str(hints.hint(reason)) for reason in Reason]
 
     pairs = zip(texts("en"), texts("ko"), strict=True)
     assert [english for english, korean in pairs if english == korean] == []
