@@ -9,6 +9,7 @@ from django.db import router
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework.authentication import BaseAuthentication
@@ -140,19 +141,24 @@ class NotFoundView(AuthmailView):
         "not_found",
         "There is no such address. None ends with a slash.",
     )
+    #: That of the code where it is None.
+    hint: ClassVar[str | Promise | None] = _(
+        "Check the path: it begins where this API is mounted, and ends without a slash."
+    )
 
     @property
     def default_response_headers(self) -> dict[str, str]:
         return {}  # no `Allow`: no method is
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        raise Problem(*self.problem)
+        raise Problem(*self.problem, hint=self.hint)
 
 
 class BadRequestView(NotFoundView):
     """What Django refuses before any view: a host that is not in ALLOWED_HOSTS."""
 
     problem = ("bad_request", "Django refused the request before it came to an address.")
+    hint = None
 
 
 _answer_not_found = NotFoundView.as_view()

@@ -50,4 +50,6 @@ def test_a_browser_gets_a_page(path: str, host: str) -> None:
 def test_any_method_gets_the_same(settings: Settings) -> None:
     client = Client(enforce_csrf_checks=True)
     for method in ("POST", "PUT", "OPTIONS", "BREW"):
-        problem(client.generic(method, "/mail/send/otp/"), 404, "not_found")
+        body = problem(client.generic(method, "/mail/send/otp/"), 404, "not_found")
+        assert body["hint"].startswith("Check the path: ")
+        assert "messages" not in body["hint"]
