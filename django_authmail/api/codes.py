@@ -172,7 +172,7 @@ KINDS: dict[str, Kind] = {
     ),
     "auth_throttled": Kind(
         status=429,
-        title="Too many requests without a valid API key",
+        title="Requests without a valid API key are refused for now",
         retryable=True,
         hint=_(
             "Too many came from this address. Check the key: a valid one is answered at once, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from django_authmail import metrics
 from django_authmail.api import clients, counts
@@ -14,6 +15,11 @@ from django_authmail.conf import conf
 
 #: What a customer of a provider gets of IPv6 at least: all of it is one client.
 _IPV6_PREFIX = 64
+
+_UNCOUNTED = _(
+    "The cache of this service does not answer, so that guesses cannot be counted. A valid key is "
+    "answered as ever; check yours. Whoever runs this service has to repair the cache."
+)
 
 
 def throttled(request: HttpRequest) -> Problem | None:
@@ -27,13 +33,18 @@ def throttled(request: HttpRequest) -> Problem | None:
     try:
         found = counts.count(request, "authmail.auth", _client(request), most)
     except CacheDown:
-        wait: float = REST_SECONDS
+        refusal = Problem(
+            "auth_throttled",
+            "Guesses cannot be counted now, and none is let through uncounted.",
+            hint=_UNCOUNTED,
+            retry_after=REST_SECONDS,
+        )
     else:
         if found is None or found.used <= most:
             return None
-        wait = found.seconds_left
+        refusal = Problem("auth_throttled", retry_after=found.seconds_left)
     metrics.count_rate_limited("auth")
-    return Problem("auth_throttled", retry_after=wait)
+    return refusal
 
 
 def _client(request: HttpRequest) -> str:

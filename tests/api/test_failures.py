@@ -41,6 +41,7 @@ def test_failures_are_throttled_and_a_valid_key_is_not(key: str, make_key: MakeK
     refused = Api(key=key, client=Client(REMOTE_ADDR="192.0.2.1")).post()
     body = problem(refused, 429, "auth_throttled")
     assert 0 < body["retry_after"] <= 60
+    assert body["hint"].startswith("Too many came from this address. ")
     assert "192.0.2.1" not in str(body)
 
 

@@ -149,7 +149,11 @@ def test_without_the_cache_mail_is_sent_and_failures_are_not_let_through(
         assert response.status_code == 202
         assert "RateLimit" not in response
     refused = Api(key="x").post()
-    assert problem(refused, 429, "auth_throttled")["retry_after"] == counts.REST_SECONDS
+    body = problem(refused, 429, "auth_throttled")
+    assert body["retry_after"] == counts.REST_SECONDS
+    assert body["detail"] == "Guesses cannot be counted now, and none is let through uncounted."
+    assert "cache of this service does not answer" in body["hint"]
+    assert "oo many" not in str(body)  # it was the first
     assert "WWW-Authenticate" not in refused
     assert api.post(**LATER).status_code == 202
     # It is asked once, and then left alone for a while.
