@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, keyring, keys, outbox
+from django_authmail.clock import db_now
 from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey, Message
 from django_authmail.notifiers import OTPNotifier
@@ -47,6 +48,15 @@ def _text(client: Client, address: str) -> str:
     response = client.get(address)
     assert response.status_code == 200
     return html.unescape(response.content.decode())
+
+
+def test_says_so_when_no_worker_takes_a_message(admin_client: Client, queued: Message) -> None:
+    page = f"{LOG}{queued.pk}/change/"
+    assert "It waits to be sent." in _text(admin_client, page)
+    Message.objects.update(due_at=db_now("default") - timedelta(seconds=40))
+    text = _text(admin_client, page)
+    assert re.search(r"It has been due for 4\d s and no worker took it: run", text)
+    assert "It waits to be sent." not in text
 
 
 def test_lists_messages_with_state_and_reason(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,6 +16,7 @@ from django.utils import timezone, translation
 from pytest_django.fixtures import Settings
 
 from django_authmail import hints, keyring, keys
+from django_authmail.clock import db_now
 from django_authmail.dispatch import dispatch_due
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import log_hash
@@ -188,3 +190,16 @@ def test_log_lines_of_an_older_key_and_of_another_spelling_are_named_too(
     assert f"to_hash={new} or {old} or " in find("Hong@Example.com")
     settings.AUTHMAIL_LOG_PLAIN_HASH = True
     assert found()["to_hash"] == [sha256(HONG.encode()).hexdigest()[:8]]
+
+
+def test_says_so_when_no_worker_takes_a_mail() -> None:
+    row = queue.submit(auth_message())
+    text = find()
+    assert "  It waits to be sent.\n" in text
+    assert "  next attempt  20" in text
+    Message.objects.filter(pk=row.pk).update(due_at=db_now("default") - timedelta(seconds=40))
+    text = find()
+    assert re.search(r"  It has been due for 4\d s and no worker took it: run", text)
+    assert "`manage.py authmail_dispatch`, or a Celery worker and beat" in text
+    assert "It waits to be sent." not in text
+    assert "no worker took it" in found()["messages"][0]["meaning"]

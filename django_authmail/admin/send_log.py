@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -20,6 +21,7 @@ from django_authmail.admin.address_search import AddressSearch, uuid_of
 from django_authmail.admin.decision_pages import DecisionPages
 from django_authmail.admin.preview_pages import PreviewPages
 from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_receiver
+from django_authmail.clock import db_now
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.outbox.meanings import meaning
@@ -181,11 +183,12 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
 
     @admin.display(description=_("what it means"))
     def advice(self, row: Message) -> SafeString | str:
+        state = meaning(row, db_now(router.db_for_write(Message)))
         if not row.reason:
-            return str(meaning(row))
+            return state
         return format_html(
             "{}<br><strong>{}</strong> <code>{}</code> / <code>{}</code>",
-            meaning(row),
+            state,
             hints.hint(row.reason),
             row.error_code,
             row.reason,

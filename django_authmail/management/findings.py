@@ -18,7 +18,7 @@ from django_authmail.clock import db_now
 from django_authmail.guards import envelope_address
 from django_authmail.hashes import log_hashes
 from django_authmail.keyring.owners import owner_name
-from django_authmail.models import Attempt, Counter, Message, Recipient, WebhookDelivery
+from django_authmail.models import Attempt, Counter, Message, Recipient, State, WebhookDelivery
 from django_authmail.outbox import erasure, limits
 from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import Reply
@@ -41,6 +41,7 @@ def messages(address: str, *, all_spellings: bool, limit: int) -> list[dict[str,
     recipients = _recipients(address, rows, all_spellings=all_spellings)
     attempts = _last_attempts(rows)
     webhooks = _webhooks(rows)
+    now = db_now(router.db_for_write(Message))
     return [
         {
             "id": str(row.id),
@@ -53,7 +54,8 @@ def messages(address: str, *, all_spellings: bool, limit: int) -> list[dict[str,
             "message_id": row.message_id,
             "recipients": recipients[row.pk],
             "last_attempt": attempts.get(row.pk),
-            "meaning": str(meaning(row)),
+            "next_attempt": when(row.due_at) if row.due_at and row.state == State.QUEUED else None,
+            "meaning": meaning(row, now),
             "what_to_do": _what_to_do(row, recipients[row.pk], attempts.get(row.pk)),
             "webhooks": webhooks[row.pk],
         }

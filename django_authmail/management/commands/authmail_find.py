@@ -79,6 +79,8 @@ def _about_message(fact: dict[str, Any]) -> Iterator[str]:
     if last is not None and last["reason"] not in [each["reason"] for each in fact["recipients"]]:
         # Why it waits now is not what its mail server said.
         yield f"  last attempt  {_line(*last.values())}"
+    if fact["next_attempt"] is not None:
+        yield f"  next attempt  {fact['next_attempt']}"
     yield f"  {fact['meaning']}"
     for hint in fact["what_to_do"].values():
         yield "  " + _("What to do: %(hint)s") % {"hint": hint}
