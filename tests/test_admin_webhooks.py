@@ -612,3 +612,5 @@ def test_says_what_was_deleted_while_it_was_to_be_sent_again(
     assert "1 webhook will be sent again." in text
     assert "Not sent again: 1 that were deleted in this moment." in text
     assert "on the way already" not in text
+    # The history does not say of the others that they were.
+    assert [entry.object_id for entry in LogEntry.objects.all()] == [str(sent[2])]

@@ -83,8 +83,10 @@ class ReplayPages:
         done = replaying.replay(WebhookDelivery.objects.filter(pk__in=keys))
         # A courier or another person was faster.
         left[replaying.Obstacle.UNDER_WAY] += len(rows) - done.count - done.gone
+        there = set(WebhookDelivery.objects.filter(pk__in=keys).values_list("pk", flat=True))
         for row in rows:
-            self._admin.log_change(request, row, "sent again")
+            if row.pk in there:
+                self._admin.log_change(request, row, "sent again")
         said = ngettext(
             "%(count)d webhook will be sent again.",
             "%(count)d webhooks will be sent again.",
@@ -95,7 +97,6 @@ class ReplayPages:
         for obstacle, words in _LEFT_OUT.items():
             if left[obstacle]:
                 messages.warning(request, words % {"count": left[obstacle]})
-
         if done.gone:
             messages.warning(request, _GONE % {"count": done.gone})
 
