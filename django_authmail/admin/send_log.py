@@ -20,6 +20,7 @@ from django_authmail.admin import shown
 from django_authmail.admin.address_search import AddressSearch, uuid_of
 from django_authmail.admin.decision_pages import DecisionPages
 from django_authmail.admin.preview_pages import PreviewPages
+from django_authmail.admin.suppressions import page_of_stops
 from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_receiver
 from django_authmail.clock import db_now
 from django_authmail.keyring.owners import owner_name
@@ -135,6 +136,7 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
     ) -> HttpResponse:
         if (row := context.get("original")) is not None:
             context.update(DecisionPages(self).choices(request, row))
+            context["stops_url"] = page_of_stops(self.admin_site, request, row)
             # In title and breadcrumbs, where str() would show the word of the database.
             title = f"{row.kind} {row.masked_recipient} {row.get_state_display()}"
             context["original"] = shown.Titled(row, title)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -14,24 +22,43 @@ from django.utils.translation import ngettext
 
 from django_authmail import hints
 from django_authmail.admin import shown
-from django_authmail.models import Suppression
+from django_authmail.admin.address_search import AddressSearch, by_hashes
+from django_authmail.keyring.owners import owner_choices, owner_name
+from django_authmail.models import Message, Suppression
 from django_authmail.outbox import suppression
+from django_authmail.outcomes import Reason
 
-if TYPE_CHECKING:
-    _SuppressionAdmin = admin.ModelAdmin[Suppression]
-else:
-    # Generic in the stubs only.
-    _SuppressionAdmin = admin.ModelAdmin
+#: Addresses that the page which asks shows by themselves.
+_MOST_SHOWN = 100
+
+
+class OwnerFilter(admin.SimpleListFilter):
+    """By owner, whom people know by name."""
+
+    title = _("owner")
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return owner_choices()
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(owner=self.value()) if self.value() else queryset
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(_SuppressionAdmin):
+class SuppressionAdmin(AddressSearch):
     """Servers write it, people lift it: there is nothing to add or to change."""
 
     list_display = ("recipient", "why", "owner", "created", "ends")
     list_display_links = None
-    list_filter = ("reason", "owner")
+    list_filter = ("reason", OwnerFilter)
     ordering = ("-created_at",)
+    search_fields = ("address_hash",)
+    search_help_text = _(
+        "The full address of a recipient. Addresses are kept as hashes, so part of one finds "
+        "nothing."
+    )
+    nothing_found = _("This is no address. Type all of it, as in hong@example.com.")
     actions = ("lift",)
 
     class Media:
@@ -43,6 +70,24 @@ class SuppressionAdmin(_SuppressionAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
         return False
 
+    def get_list_display(self, request: HttpRequest) -> list[str | Callable[[Any], str | bool]]:
+        # A query for each owner, not for each row.
+        name_of = cache(owner_name)
+
+        @admin.display(description=_("owner"), ordering="owner")
+        def whose(row: Suppression) -> str:
+            return name_of(row.owner)
+
+        return [whose if name == "owner" else name for name in self.list_display]
+
+    def to_addresses(
+        self, queryset: QuerySet[Suppression], hashes: list[str]
+    ) -> QuerySet[Suppression]:
+        return queryset.filter(address_hash__in=hashes)
+
+    def masks(self, hashes: list[str]) -> QuerySet[Any, str]:
+        return self.to_addresses(Suppression.objects.all(), hashes).values_list("masked", flat=True)
+
     def get_actions(  # type: ignore[override] # of the stubs: tuples of theirs
         self, request: HttpRequest, action_location: object = None
     ) -> dict[str, object]:
@@ -52,12 +97,16 @@ class SuppressionAdmin(_SuppressionAdmin):
             {} if action_location is None else {"action_location": action_location}
         )
         actions = super().get_actions(request, **asked)
-        # `lift` is what deleting means here, without a page in between.
+        # `lift` is what deleting means here.
         actions.pop("delete_selected", None)
         return dict(actions)
 
     @admin.action(description=_("Send to selected addresses again"), permissions=["delete"])
-    def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
+    def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> HttpResponse | None:
+        count = queryset.count()
+        # By their number: "all of them" may be others than those that the page before named.
+        if count and request.POST.get("confirmed") != str(count):
+            return self._confirmation(request, queryset, count)
         self.log_deletions(request, queryset)
         count = suppression.lift(queryset)
         self.message_user(
@@ -68,8 +117,34 @@ class SuppressionAdmin(_SuppressionAdmin):
                 count,
             )
             % {"count": count},
-            messages.SUCCESS,
+            messages.SUCCESS if count else messages.WARNING,
         )
+        return None
+
+    def _confirmation(
+        self, request: HttpRequest, queryset: QuerySet[Suppression], count: int
+    ) -> HttpResponse:
+        title = ngettext(
+            "Send mail to %(count)d address again?",
+            "Send mail to %(count)d addresses again?",
+            count,
+        )
+        name_of = cache(owner_name)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title % {"count": count},
+            "opts": self.opts,
+            "rows": [
+                (self.recipient(row), self.why(row), name_of(row.owner), self.ends(row))
+                for row in queryset[:_MOST_SHOWN]
+            ],
+            "more": max(0, count - _MOST_SHOWN),
+            "count": count,
+            "back": request.get_full_path(),
+            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/authmail/suppression/lift.html", context)
 
     @admin.display(description=_("recipient"), ordering="masked")
     def recipient(self, row: Suppression) -> str:
@@ -88,3 +163,17 @@ class SuppressionAdmin(_SuppressionAdmin):
     @admin.display(description=_("ends"), ordering="ends_at")
     def ends(self, row: Suppression) -> str:
         return shown.when(row.ends_at)
+
+
+def page_of_stops(site: AdminSite, request: HttpRequest, row: Message) -> str | None:
+    """Return the page of what stops the mail of `row`; None where there is none to see."""
+    if not site.is_registered(Suppression):
+        return None
+    if not site.get_model_admin(Suppression).has_view_permission(request):
+        return None
+    stopped = row.recipients.filter(reason=Reason.SUPPRESSED).values("address_hash")
+    stops = Suppression.objects.filter(owner=row.owner, address_hash__in=stopped)
+    if not (hashes := sorted(stops.values_list("address_hash", flat=True))):
+        return None
+    page = reverse(f"{site.name}:authmail_suppression_changelist")
+    return f"{page}?{urlencode({'owner': row.owner, SEARCH_VAR: by_hashes(hashes)})}"
