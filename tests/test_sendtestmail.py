@@ -92,6 +92,17 @@ def test_a_sample_of_every_kind(smtp_server: SmtpServer, kind: str, locale: str)
     assert run.out.startswith(("  메일: " if locale == "ko" else "  Mail: ") + f"{kind} -> {TO}")
 
 
+@pytest.mark.parametrize(
+    ("locale", "last"),
+    [("ko", "2통 중 1통이 접수되지 않았습니다"), ("en", "1 of 2 not accepted")],
+)
+def test_its_last_line_is_in_the_language_of_the_report(
+    smtp_server: SmtpServer, locale: str, last: str
+) -> None:
+    smtp_server.refuse[TO] = "550 5.1.1 no such user"
+    assert Run(TO, "kim@example.org", locale=locale).error == last
+
+
 def test_a_link_that_begins_with_a_sample_address_is_told(
     smtp_server: SmtpServer, settings: Settings
 ) -> None:

@@ -64,8 +64,9 @@ class Command(BaseCommand):
             failed = 0
             for address in addresses:
                 failed += not self._send(address, options["using"], options["kind"])
-        if failed:
-            raise CommandError(f"{failed} of {len(addresses)} not accepted")
+            if failed:
+                counts = {"failed": failed, "all": len(addresses)}
+                raise CommandError(_("%(failed)d of %(all)d not accepted") % counts)
 
     def _send(self, address: str, using: str, kind: str) -> bool:
         try:
