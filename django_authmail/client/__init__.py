@@ -23,6 +23,7 @@ from django_authmail.client.answers import (
     Recipient,
     RefusedRecipient,
     Sent,
+    Webhook,
 )
 from django_authmail.client.calls import Attachment, SendOptions
 from django_authmail.client.clients import AsyncAuthmailClient, AuthmailClient
@@ -80,4 +81,5 @@ __all__ = [
     "ServiceUnavailable",
     "ServiceUnreachable",
     "UnexpectedAnswer",
+    "Webhook",
 ]

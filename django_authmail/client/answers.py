@@ -102,6 +102,26 @@ class Attempt:
     reply: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """What became of telling a receiver about a mail."""
+
+    #: As its receiver sees it.
+    webhook_id: str
+    type: str
+    #: Of the receiver's URL; empty where that cannot be read any more.
+    host: str
+    #: The endpoint that is told; None for the `webhook_url` of the request.
+    endpoint: str | None
+    state: str
+    attempts: int
+    #: Of the last attempt; None where there was no answer.
+    status_code: int | None
+    reason: str | None
+    created_at: datetime
+    settled_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Message(Answer):
     """A mail as its sender may see it: no content, no full address."""
@@ -127,6 +147,8 @@ class Message(Answer):
     test: bool
     recipients: tuple[Recipient, ...]
     attempts: tuple[Attempt, ...]
+    #: The one of its request, and those to endpoints of the same key, oldest first.
+    webhooks: tuple[Webhook, ...]
     members: Mapping[str, Any] = field(repr=False)
 
 
@@ -195,7 +217,23 @@ def message(answer: Received) -> Message:
             )
             for each in _list(members, "attempts")
         ),
+        webhooks=tuple(map(_webhook, _list(members, "webhooks"))),
         members=members,
+    )
+
+
+def _webhook(members: Mapping[str, Any]) -> Webhook:
+    return Webhook(
+        webhook_id=_needed(members, "webhook_id"),
+        type=_needed(members, "type"),
+        host=_needed(members, "host"),
+        endpoint=text(members, "endpoint"),
+        state=_needed(members, "state"),
+        attempts=_number(members, "attempts") or 0,
+        status_code=_number(members, "status_code"),
+        reason=text(members, "reason"),
+        created_at=datetime.fromisoformat(_needed(members, "created_at")),
+        settled_at=_moment(members, "settled_at"),
     )
 
 

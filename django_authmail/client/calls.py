@@ -86,10 +86,17 @@ def health() -> Call[answers.Health]:
 def message(message_id: str | uuid.UUID) -> Call[answers.Message]:
     """Ask what became of a mail."""
     request_id, headers = _headers({})
-    # As a UUID, so that no id can name another path.
+    try:
+        # As a UUID, so that no id can name another path.
+        id = uuid.UUID(str(message_id))
+    except ValueError:
+        raise ValueError(
+            f"{str(message_id)[:80]!r} is no id of a mail: give the `id` of the answer to its "
+            "request, which is a UUID and not the `message_id`"
+        ) from None
     return Call(
         method="GET",
-        path=f"/messages/{uuid.UUID(str(message_id))}",
+        path=f"/messages/{id}",
         read=answers.message,
         request_id=request_id,
         headers=headers,

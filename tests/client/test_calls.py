@@ -193,9 +193,10 @@ def test_an_option_that_would_break_a_header(
     assert not service.requests
 
 
-def test_a_message_id_names_no_other_path(client: Any, service: Service) -> None:
-    with pytest.raises(ValueError, match="UUID"):
-        client.message("../metrics")
+@pytest.mark.parametrize("id", ["../metrics", "nope", "<a@example.com>", None])
+def test_a_message_id_names_no_other_path(client: Any, service: Service, id: str | None) -> None:
+    with pytest.raises(ValueError, match="is no id of a mail: give the `id` of the answer"):
+        client.message(id)
     assert not service.requests
 
 

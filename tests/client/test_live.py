@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ import pytest
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from django_authmail.api.outputs import WebhookAnswer
 from django_authmail.client import (
     Conflict,
     IdempotencyUnavailable,
@@ -20,6 +22,7 @@ from django_authmail.client import (
     NotSent,
     RateLimited,
     ServiceUnavailable,
+    Webhook,
 )
 from django_authmail.models import Message
 from tests.client.conftest import CODE, MakeClient
@@ -84,6 +87,10 @@ def test_a_queued_mail_can_be_asked_for(live: Any, smtp_server: SmtpServer) -> N
     assert (message.expires_at - message.created_at).total_seconds() == 600
     assert [recipient.recipient for recipient in message.recipients] == ["h***@example.com"]
     assert not smtp_server.mails
+
+
+def test_a_webhook_has_what_the_service_says_of_it() -> None:
+    assert [field.name for field in fields(Webhook)] == [*WebhookAnswer.Meta.fields]
 
 
 def test_a_sent_mail_shows_its_attempt(live: Any, smtp_server: SmtpServer) -> None:

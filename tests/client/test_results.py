@@ -101,6 +101,20 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
                 **reply,
             }
         ],
+        "webhooks": [
+            {
+                "webhook_id": "msg_d3da8dbe8b014d4dbac698a3d1d6913a",
+                "type": "email.accepted",
+                "host": "shop.example.com",
+                "endpoint": None,
+                "state": "pending",
+                "attempts": 2,
+                "status_code": 500,
+                "reason": "http_status",
+                "created_at": "2026-11-26T09:00:01Z",
+                "settled_at": None,
+            }
+        ],
     }
     service.script(answer(body=body))
     message = client.message(UUID)
@@ -110,6 +124,20 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
     assert (message.priority, message.metadata, message.test) == ("high", {"order": "7"}, True)
     assert message.recipients[0].recipient == "h***@example.com"
     assert (message.attempts[0].number, message.attempts[0].duration_ms) == (1, 31)
+    [webhook] = message.webhooks
+    assert (webhook.type, webhook.host, webhook.endpoint) == (
+        "email.accepted",
+        "shop.example.com",
+        None,
+    )
+    assert (webhook.state, webhook.attempts, webhook.status_code) == ("pending", 2, 500)
+    assert webhook.created_at == datetime(2026, 11, 26, 9, 0, 1, tzinfo=UTC)
+
+
+def test_a_service_that_tells_nothing_of_webhooks(client: Any, service: Service) -> None:
+    body = {"id": UUID, "state": "queued", "kind": "otp", "created_at": "2026-11-26T09:00:00Z"}
+    service.script(answer(body=body))
+    assert client.message(UUID).webhooks == ()
 
 
 @pytest.mark.parametrize(
