@@ -203,3 +203,11 @@ def test_says_so_when_no_worker_takes_a_mail() -> None:
     assert "`manage.py authmail_dispatch`, or a Celery worker and beat" in text
     assert "It waits to be sent." not in text
     assert "no worker took it" in found()["messages"][0]["meaning"]
+
+
+def test_tells_a_mail_of_a_test_key_from_one_that_somebody_gets() -> None:
+    queue.submit(auth_message(), is_test=True)
+    dispatch_due()
+    assert "  otp  accepted  test  site\n" in find()
+    assert "No mail server was asked" in find()
+    assert found()["messages"][0]["is_test"] is True

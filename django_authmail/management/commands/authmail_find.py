@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
 def _about_message(fact: dict[str, Any]) -> Iterator[str]:
     names = ("id", "created_at", "kind", "state", "reason")
-    yield _line(*(fact[name] for name in names), _owner(fact))
+    yield _line(*(fact[name] for name in names), fact["is_test"] and "test", _owner(fact))
     yield f"  Message-ID  {fact['message_id']}"
     for each in fact["recipients"]:
         yield f"  recipient  {_line(*each.values())}"
