@@ -67,6 +67,8 @@ class Drain:
         self._renew_at = 0.0
         #: How many messages were left in which state, by the reason that the row has for it.
         self.left: Counter[tuple[str, str]] = Counter()
+        #: The same of those that were due and settled without a hand-over.
+        self.settled: Counter[tuple[str, str]] = Counter()
 
     def run(self, stop: threading.Event, *, until_empty: bool = False) -> int:
         """Send until `stop` is set, or with `until_empty` until nothing is due.
@@ -130,11 +132,12 @@ class Drain:
             self._renew_at = time.monotonic() + RENEW_AFTER
         # Outcomes that wait to be written have a lease that runs out.
         patience = CLAIM_PATIENCE if self._under_way else PATIENCE
-        claims = queue.claim_due(free, priority=self._priority, patience=patience)
-        self._under_way += len(claims)
-        for claim in claims:
+        taken = queue.take_due(free, priority=self._priority, patience=patience)
+        self.settled += taken.settled
+        self._under_way += len(taken.claims)
+        for claim in taken.claims:
             self._claims.put(claim)
-        return len(claims)
+        return len(taken.claims)
 
     def _settle(self) -> None:
         """Wait a moment for mails to come back, and settle those that have."""

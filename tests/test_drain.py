@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,13 +14,15 @@ from django.db.backends.signals import connection_created
 from pytest_django.fixtures import Settings
 
 from django_authmail import drain, outbox
+from django_authmail.clock import db_now
 from django_authmail.drain import Drain
-from django_authmail.message import Priority
+from django_authmail.message import OnUnknown, Priority
 from django_authmail.models import Message
 from django_authmail.models import Priority as Lane
 from django_authmail.outbox import carriers, queue, settlement
 from tests import smtp_server as servers
 from tests.outbox.factories import auth_message
+from tests.outbox.test_queue import end_lease, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,6 +127,23 @@ def test_once_says_what_became_of_them(smtp_server: servers.SmtpServer) -> None:
     assert once() == [
         "4 mails handled: 2 accepted, 1 failed (bad_recipient), 1 queued again (greylisted)."
     ]
+
+
+def test_once_says_what_ended_without_a_hand_over(smtp_server: servers.SmtpServer) -> None:
+    submit(3)
+    long_ago = db_now("default") - timedelta(seconds=1)
+    Message.objects.update(expires_at=long_ago)
+    assert once() == ["3 mails settled without a hand-over: 3 expired."]
+    assert states() == {"expired"}
+    assert once() == ["Nothing was due."]
+    claim = submitted(on_unknown=OnUnknown.HOLD)
+    end_lease(claim)
+    outbox.submit(auth_message(to=("one@example.com",)))
+    assert once() == [
+        "1 mail handled: 1 accepted.",
+        "1 mail settled without a hand-over: 1 held (outcome_unknown).",
+    ]
+    assert len(smtp_server.mails) == 1
 
 
 def test_once_says_that_the_login_was_refused(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import router
@@ -32,24 +33,40 @@ MOST_AT_ONCE = 200
 _Finder = Callable[[datetime, str], list[Message]]
 
 
+@dataclass(slots=True, kw_only=True)
+class Taken:
+    """What became of rows that were due."""
+
+    claims: list[Claim] = field(default_factory=list)
+    #: How many were settled without a hand-over, too late, broken or in doubt: by state and reason.
+    settled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    was_any_due: bool = False
+
+
 def claim(id: uuid.UUID) -> Claim | None:
     """Claim one message if it is due; None if it is not, or another worker has it."""
 
     def find(now: datetime, using: str) -> list[Message]:
         return list(rows.locked(_due(now, using).filter(id=id), using, skip=True))
 
-    claims, _ = _Taking(find, limit=1).run()
+    claims = _Taking(find, limit=1).run().claims
     return claims[0] if claims else None
 
 
 def claim_due(
     limit: int, *, priority: Priority | None = None, patience: float = PATIENCE
 ) -> list[Claim]:
+    """Return the claims of `take_due`, for who does not ask what was settled meanwhile."""
+    return take_due(limit, priority=priority, patience=patience).claims
+
+
+def take_due(limit: int, *, priority: Priority | None = None, patience: float = PATIENCE) -> Taken:
     """Claim up to `limit` due messages: high priority before low, the longest due first.
 
-    Hand them over at once, side by side: their leases begin now, and what a worker has claimed
-    when it dies is in doubt. With `priority`, messages of another are left alone. A database that
-    fails is tried again for `patience`, in seconds.
+    Due ones that cannot be handed over are settled. Hand the claimed over at once, side by side:
+    their leases begin now, and what a worker has claimed when it dies is in doubt. With `priority`,
+    messages of another are left alone. A database that fails is tried again for `patience`, in
+    seconds.
     """
     lanes = tuple(Priority) if priority is None else (priority,)
     wanted = limit
@@ -66,12 +83,14 @@ def claim_due(
 
     # Rows that were due and gave no claim (too late, or broken, and ended; or taken by others)
     # must not look like an empty queue to a worker that asks for one.
+    settled: Counter[tuple[str, str]] = Counter()
     for _ in range(MOST_PASSED_OVER):
-        claims, seen = _Taking(find, limit).run(patience)
-        if claims or not seen:
-            return claims
+        taken = _Taking(find, limit).run(patience)
+        settled += taken.settled
+        if taken.claims or not taken.was_any_due:
+            break
         wanted = min(wanted * 2, MOST_AT_ONCE)
-    return []
+    return replace(taken, settled=settled)
 
 
 def _due(now: datetime, using: str) -> QuerySet[Message]:
@@ -88,21 +107,21 @@ class _Taking:
         self._lease = uuid.uuid4()
         self._tried: list[uuid.UUID] = []
 
-    def run(self, patience: float = PATIENCE) -> tuple[list[Claim], bool]:
-        """Return the claims, and whether anything was due."""
+    def run(self, patience: float = PATIENCE) -> Taken:
         return retried(self._take, using=self._using, patience=patience)
 
-    def _take(self) -> tuple[list[Claim], bool]:
+    def _take(self) -> Taken:
         now = db_now(self._using)
         if self._tried and (records := self._taken()):
             # The COMMIT before was done after all.
-            return [c for r in records if (c := _claim(r, _opened(r), now)) is not None], True
+            claims = [c for r in records if (c := _claim(r, _opened(r), now)) is not None]
+            return Taken(claims=claims, was_any_due=True)
         found = self._find(now, self._using)
         # What will be ended is not limited: nobody has to hand it over.
         over = [row for row in found if row.state == State.HELD or _is_late(row, now)]
         live = [row for row in found if row not in over][: self._limit]
         if not (over or live):
-            return [], False
+            return Taken()
         before = {row.id: row.state for row in (*over, *live)}
         self._tried = list(before)
         end = now + conf.send_deadline + LEASE_MARGIN
@@ -119,17 +138,21 @@ class _Taking:
             records = list(rows.load((*over, *live), self._using).values())
         else:
             records = self._taken()
-        changed, claims = [], []
+        taken = Taken(was_any_due=True)
+        changed = []
         for record in records:
             opened = _opened(record)
             if _ended_or_doubtful(record, opened, before[record.row.id], now):
                 changed.append(record)
                 announce(record.row, self._using, to=_first(opened))
             if (claim := _claim(record, opened, now)) is not None:
-                claims.append(claim)
+                taken.claims.append(claim)
         recording.record(changed, now, self._using)
         rows.store(changed, self._using)
-        return claims, True
+        taken.settled.update(
+            (str(r.row.state), str(r.row.reason)) for r in changed if r.row.state != State.SENDING
+        )
+        return taken
 
     def _taken(self) -> list[Record]:
         mine = Message.objects.using(self._using).filter(id__in=self._tried, lease=self._lease)

@@ -26,7 +26,7 @@ may have been taken once ends as accepted or unknown, whatever is said of it lat
 
 from __future__ import annotations
 
-from django_authmail.outbox.claims import claim, claim_due
+from django_authmail.outbox.claims import claim, claim_due, take_due
 from django_authmail.outbox.decisions import Decision, decide
 from django_authmail.outbox.routes import leave_by, note, wake
 from django_authmail.outbox.settlement import (
@@ -61,5 +61,6 @@ __all__ = [
     "submit",
     "submit_claimed",
     "submit_many",
+    "take_due",
     "wake",
 ]

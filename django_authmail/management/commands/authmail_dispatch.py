@@ -6,6 +6,7 @@ import signal
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -51,7 +52,8 @@ class Command(BaseCommand):
                 courier = Courier()
                 courier.run(stop, until_empty=True)
                 paused = _paused()
-            self.stdout.write(_what_became(total, drain.left))
+            for line in _what_became(total, drain.left, drain.settled):
+                self.stdout.write(line)
             if told := _what_was_told(courier.left):
                 self.stdout.write(told)
             if courier.unsent:
@@ -83,17 +85,33 @@ class Command(BaseCommand):
             self.stderr.write(f"The database does not answer: {again}".strip())
 
 
-def _what_became(total: int, left: Counter[tuple[str, str]]) -> str:
-    if not total:
-        return "Nothing was due."
-    ends = [
+def _what_became(
+    total: int, left: Counter[tuple[str, str]], settled: Counter[tuple[str, str]]
+) -> Iterator[str]:
+    """Say what became of mails that were due, with a hand-over or without one."""
+    if total:
+        ends = _ends(left)
+        if lost := total - left.total():
+            ends.append(f"{lost} not recorded, see the log")
+        yield f"{_mails(total)} handled: {', '.join(ends)}."
+    if settled:
+        many = _mails(settled.total())
+        yield f"{many} settled without a hand-over: {', '.join(_ends(settled))}."
+    if not (total or settled):
+        yield "Nothing was due."
+
+
+def _ends(counts: Counter[tuple[str, str]]) -> list[str]:
+    return [
         f"{count} {'queued again' if state == State.QUEUED else state}"
-        f"{f' ({reason})' if reason else ''}"
-        for (state, reason), count in sorted(left.items())
+        # One that is expired has that for its reason.
+        f"{f' ({reason})' if reason not in ('', state) else ''}"
+        for (state, reason), count in sorted(counts.items())
     ]
-    if lost := total - left.total():
-        ends.append(f"{lost} not recorded, see the log")
-    return f"{total} {'mail' if total == 1 else 'mails'} handled: {', '.join(ends)}."
+
+
+def _mails(count: int) -> str:
+    return f"{count} {'mail' if count == 1 else 'mails'}"
 
 
 def _what_was_told(left: Counter[str]) -> str:
