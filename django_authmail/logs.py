@@ -27,10 +27,14 @@ _PREFIX = "authmail_"
 
 # What SQLite, PostgreSQL and MySQL say of a table that is not there; PostgreSQL's code for it too,
 # for it speaks the language of its server.
-_NO_TABLE = re.compile(r"no such table|relation .+ does not exist|Table .+ doesn't exist")
-_UNDEFINED_TABLE = "42P01"
-#: What a line says of such an error.
-NO_TABLES = "the tables are missing; run manage.py migrate"
+_MISSING = re.compile(
+    r"no such (table|column)|has no column named"  # SQLite
+    r"|relation .+ does not exist"
+    r"|Table .+ doesn't exist|Unknown column"  # MySQL
+)
+#: PostgreSQL's codes of a table and of a column that are not there.
+_UNDEFINED = ("42P01", "42703")
+NO_TABLES = "tables or columns are missing; run manage.py migrate"
 
 #: Of a long chain or traceback, the end that is nearest to the error.
 _MAX_CLASSES = 5
@@ -100,11 +104,11 @@ def _remedy(error: BaseException) -> str:
 
 
 def lacks_tables(error: BaseException) -> bool:
-    """Tell whether a database said that tables are missing."""
+    """Tell whether a database said that tables or columns are missing: it was not migrated."""
     if not isinstance(error, OperationalError | ProgrammingError):
         return False
     code = getattr(error.__cause__, "sqlstate", None)
-    return code == _UNDEFINED_TABLE or bool(_NO_TABLE.search(str(error)))
+    return code in _UNDEFINED or bool(_MISSING.search(str(error)))
 
 
 class Formatter(logging.Formatter):

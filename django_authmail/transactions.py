@@ -18,13 +18,13 @@ from django.db import (
     transaction,
 )
 
-from django_authmail.logs import lacks_tables
+from django_authmail.logs import NO_TABLES, lacks_tables
 
 T = TypeVar("T")
 
 
 class NoTables(ImproperlyConfigured, DatabaseError):
-    """Raised where the app was not migrated. Whoever expects a DatabaseError gets one."""
+    """Raised where migrations are missing. Whoever expects a DatabaseError gets one."""
 
 
 #: Seconds that a verb goes on trying: a server that restarts, a deadlock, a locked SQLite file. It
@@ -78,5 +78,5 @@ def explained_when_missing() -> Iterator[None]:
         yield
     except DatabaseError as error:
         if lacks_tables(error):
-            raise NoTables("The outbox has no tables yet; run manage.py migrate.") from error
+            raise NoTables(f"The outbox cannot work: {NO_TABLES}.") from error
         raise

@@ -79,11 +79,20 @@ def test_a_configuration_error_keeps_its_text() -> None:
 
 
 @pytest.mark.django_db
-def test_a_missing_table_is_said_with_what_to_do() -> None:
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM authmail_no_such",
+        "SELECT no_such FROM authmail_counter",
+        "UPDATE authmail_counter SET no_such = 1",
+        "INSERT INTO authmail_counter (no_such) VALUES (1)",
+    ],
+)
+def test_a_missing_table_or_column_is_said_with_what_to_do(sql: str) -> None:
     with pytest.raises(DatabaseError) as caught, transaction.atomic():
-        connection.cursor().execute("SELECT 1 FROM authmail_no_such_table")
-    assert ": the tables are missing; run manage.py migrate at=" in describe(caught.value)
-    assert "no_such_table" not in describe(caught.value)
+        connection.cursor().execute(sql)
+    assert ": tables or columns are missing; run manage.py migrate at=" in describe(caught.value)
+    assert "no_such" not in describe(caught.value)
 
 
 @pytest.mark.parametrize(

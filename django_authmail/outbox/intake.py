@@ -58,9 +58,11 @@ class Intake:
             RecipientCooldown: a recipient had enough of this kind.
         """
         with Trip(using) as trip:
-            time = trip.ask_time()
             suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
             use = limits.ask_within(message, trip, is_test=is_test)
+            # Last: counting may have waited for another message to the same mailbox, and this one
+            # is the later of the two.
+            time = trip.ask_time()
         now = time()
         if found := suppressed(now):
             raise RecipientSuppressed(frozenset(found))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections, router
 
 from django_authmail import metrics
 from django_authmail.conf import conf
@@ -20,6 +20,7 @@ from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
 from django_authmail.logs import NO_TABLES, lacks_tables, log_line
 from django_authmail.message import AuthMessage
+from django_authmail.models import Counter
 from django_authmail.notifiers.delivery import Ending
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
@@ -64,16 +65,21 @@ def ask_within(
 def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
     """Do the same for a notifier; what is returned gives the use back where nothing was sent.
 
-    Where the app was never migrated, nothing is counted, and the log says so once a process: who
-    installed it for its commands alone needs no table to send, and a person waits for the mail.
+    Where the app was never migrated, or the project has no database, nothing is counted, and the
+    log says so once a process: who installed it for its commands alone needs no table to send, and
+    a person waits for the mail.
     """
-    try:
-        use = admit(message)
-    except DatabaseError as error:
-        if not lacks_tables(error):
-            raise
-        _warn_of_missing_tables()
-        use = None
+    use = None
+    # Django's backend of a project without DATABASES.
+    if connections[router.db_for_write(Counter)].vendor == "unknown":
+        _warn_uncounted("the project has no DATABASES")
+    else:
+        try:
+            use = admit(message)
+        except DatabaseError as error:
+            if not lacks_tables(error):
+                raise
+            _warn_uncounted(NO_TABLES)
 
     def ended(ending: Ending) -> None:
         if use is not None and _is_not_sent(ending):
@@ -83,8 +89,8 @@ def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
 
 
 @cache
-def _warn_of_missing_tables() -> None:
-    log_line(logger, logging.WARNING, "notifier.not_counted", error=NO_TABLES)
+def _warn_uncounted(why: str) -> None:
+    log_line(logger, logging.WARNING, "notifier.not_counted", error=why)
 
 
 def _is_not_sent(ending: Ending) -> bool:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import smtplib
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -192,7 +194,7 @@ def test_what_surely_was_not_sent_counts_for_nothing(smtp_server: SmtpServer) ->
 @pytest.fixture
 def no_table(transactional_db: None) -> Iterator[None]:
     """Make the database one where the app was never migrated."""
-    limits._warn_of_missing_tables.cache_clear()
+    limits._warn_uncounted.cache_clear()
     with connection.schema_editor() as editor:
         editor.alter_db_table(Counter, "authmail_counter", "authmail_counter_away")
     yield
@@ -212,7 +214,26 @@ def test_without_tables_the_mail_goes_out_uncounted_and_the_log_says_once_what_t
     [line] = [line for line in caplog.records if line.name == limits.__name__]
     assert line.levelname == "WARNING"
     assert line.getMessage().startswith("notifier.not_counted ")
-    assert line.getMessage().endswith("the tables are missing; run manage.py migrate")
+    assert line.getMessage().endswith("tables or columns are missing; run manage.py migrate")
+
+
+def test_without_a_database_the_mail_goes_out_uncounted() -> None:
+    script = (
+        "import django; from django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['django_authmail'], SECRET_KEY='k' * 50, USE_TZ=True,"
+        " DEFAULT_FROM_EMAIL='a@example.com',"
+        " EMAIL_BACKEND='django.core.mail.backends.console.EmailBackend')\n"
+        "django.setup()\n"
+        "from django_authmail import OTPNotifier\n"
+        "for _ in range(6):\n"
+        "    assert OTPNotifier().send('a@example.com', user_name='a', code='123456')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("To: a@example.com") == 6
+    assert result.stderr.count("notifier.not_counted error=the project has no DATABASES") == 1
 
 
 @pytest.mark.usefixtures("no_table")

@@ -150,7 +150,7 @@ def test_the_use_of_a_message_begins_when_it_is_submitted() -> None:
     ("apps", "said"),
     [
         ([], "add 'django_authmail' to INSTALLED_APPS, and run manage.py migrate"),
-        (["django_authmail"], "The outbox has no tables yet; run manage.py migrate"),
+        (["django_authmail"], "tables or columns are missing; run manage.py migrate"),
     ],
 )
 def test_what_is_missing_is_said(apps: list[str], said: str) -> None:
