@@ -295,6 +295,19 @@ def test_filters_by_error_code(admin_client: Client, queued: Message, refused: M
     assert str(queued.pk) not in text
 
 
+def test_filters_by_kind(admin_client: Client, queued: Message, refused: Message) -> None:
+    Message.objects.filter(pk=refused.pk).update(kind="payment-receipt")
+    text = _text(admin_client, f"{LOG}?kind=payment-receipt")
+    assert str(refused.pk) in text
+    assert str(queued.pk) not in text
+    assert '<a href="?kind=otp">otp</a>' in re.sub(r"\s*(<|>)\s*", r"\1", text)
+    # A kind of a project's own that is no class of a notifier.
+    Message.objects.filter(pk=queued.pk).update(kind="newsletter")
+    text = _text(admin_client, f"{LOG}?kind=newsletter")
+    assert str(queued.pk) in text
+    assert str(refused.pk) not in text
+
+
 def test_a_new_key_is_shown_once(admin_client: Client) -> None:
     response = admin_client.post(
         f"{KEYS}add/", {"name": "shop", "scopes": ["send:otp"], "expires_at_0": "", "_save": "1"}

@@ -25,6 +25,7 @@ from django_authmail.admin.webhook_deliveries import delivery_badge, delivery_re
 from django_authmail.clock import db_now
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Message, Recipient, State
+from django_authmail.notifiers import registry
 from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import ErrorCode
 
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 else:
     # Generic in the stubs only.
     _RecipientInline = _AttemptInline = admin.TabularInline
+
+
+#: The kinds of messages that no notifier made: from the API and a project's code, from
+#: OutboxBackend, and from `sendtestmail`.
+_OF_NO_NOTIFIER = ("plain", "raw", "test")
 
 
 class ErrorCodeFilter(admin.SimpleListFilter):
@@ -47,6 +53,19 @@ class ErrorCodeFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(error_code=self.value()) if self.value() else queryset
+
+
+class KindFilter(admin.SimpleListFilter):
+    """By kind, from those that the project can send: a DISTINCT would read the whole table."""
+
+    title = _("kind")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, kind) for kind in sorted({*registry.kinds(), *_OF_NO_NOTIFIER})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 class RecipientInline(shown.ReadOnly, _RecipientInline):
@@ -97,7 +116,7 @@ class AttemptInline(shown.ReadOnly, _AttemptInline):
 class MessageAdmin(shown.ReadOnly, AddressSearch):
     list_display = ("created", "badge", "kind", "masked_recipient", "outcome")
     list_display_links = ("created", "masked_recipient")
-    list_filter = ("state", ErrorCodeFilter, "is_test", "created_at")
+    list_filter = ("state", KindFilter, ErrorCodeFilter, "is_test", "created_at")
     list_per_page = 50
     # Counting all messages ever sent would take longer than finding the one asked for.
     show_full_result_count = False
@@ -113,7 +132,7 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
         (None, {"fields": ("badge", "advice", "provider_answer")}),
         (
             _("Mail"),
-            {"fields": (("masked_recipient", "kind", "language", "bytes"), "message_id")},
+            {"fields": ("masked_recipient", ("kind", "language", "bytes"), "message_id")},
         ),
         (
             _("Course"),

@@ -171,3 +171,25 @@ def test_every_column_is_in_sight_at_1200_px(
     assert staff.locator(".results").evaluate("element => element.scrollWidth") == staff.locator(
         ".results"
     ).evaluate("element => element.clientWidth")
+
+
+_GAPS = """boxes => boxes.map(box => {
+  const label = document.createRange();
+  label.selectNodeContents(box.querySelector("label"));
+  const value = document.createRange();
+  value.selectNodeContents(box.querySelector(".readonly"));
+  return value.getBoundingClientRect().left - label.getBoundingClientRect().right;
+})"""
+
+
+def test_each_value_is_beside_its_label(
+    staff: Page, live_server: LiveServer, key: str, smtp_server: SmtpServer
+) -> None:
+    _ask(live_server, key, TO)
+    staff.set_viewport_size({"width": 1280, "height": 800})
+    staff.goto(f"{live_server.url}/admin/authmail/message/{Message.objects.get().pk}/change/")
+    # But the first of a row, which is aligned with the rows above it.
+    boxes = staff.locator(".form-multiline > div + div > .fieldBox")
+    gaps = boxes.evaluate_all(_GAPS)
+    assert len(gaps) == 6
+    assert all(0 < gap < 30 for gap in gaps), gaps
