@@ -42,6 +42,8 @@ SWEEP_WEBHOOKS = "authmail.sweep_webhooks"
 #: did not take one is then left alone.
 PUBLISH_WAIT = 0.15
 BROKER_PAUSE = 5.0
+#: Seconds that `warm_publisher` waits at most; imports take less than one.
+LOAD_WAIT = 10.0
 #: Seconds for each step of the publishing thread, which nobody waits for.
 SOCKET_TIMEOUT = 1.0
 #: Messages that one sweep sends, so that a task ends before the next ones pile up behind it.
@@ -134,6 +136,16 @@ def broker_url() -> str | None:
     return str(url) if url else None
 
 
+def warm_publisher() -> None:
+    """Import what publishing needs, for a web server before its first request.
+
+    Connects to nothing, and waits LOAD_WAIT seconds at most. Without AUTHMAIL_CELERY it does
+    nothing.
+    """
+    if conf.celery:
+        _publisher.warm()
+
+
 def reach_broker() -> str:
     """Connect to the broker as a request would; return an empty string, for nothing is wrong.
 
@@ -212,6 +224,10 @@ class _Publisher:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._down_until = 0.0
+        #: Set once the thread has imported what it needs.
+        self._loaded = threading.Event()
+        #: Why the last task was not published; empty where it was.
+        self._last_error = ""
         #: Tasks without a row that wait to be published: one does for all that was committed.
         self._waiting: set[str] = set()
 
@@ -236,15 +252,19 @@ class _Publisher:
                 return
             if not id:
                 self._waiting.add(task)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="authmail-publisher", daemon=True
-                )
-                self._thread.start()
+            self._start()
+        # A thread that still imports has not asked the broker: it says itself what is wrong.
+        is_loaded = self._loaded.is_set()
         done = threading.Event()
         self._jobs.put(_Job(task, id, headers, done))
-        if seconds and not done.wait(seconds):
-            self._mark_down(id, "no answer in time")
+        if seconds and not done.wait(seconds) and is_loaded:
+            self._mark_down(id, self._last_error or "no answer in time")
+
+    def warm(self) -> None:
+        """Start the thread, and wait until it has imported what it needs."""
+        with self._lock:
+            self._start()
+        self._loaded.wait(LOAD_WAIT)
 
     def close(self) -> None:
         """End the thread and its connection."""
@@ -253,7 +273,25 @@ class _Publisher:
             self._thread.join(10)
             self._thread = None
 
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="authmail-publisher", daemon=True
+            )
+            self._thread.start()
+
+    def _load(self) -> None:
+        try:
+            _connection().transport  # noqa: B018 - a property that imports the broker's library
+            current_app.amqp.producer_pool  # noqa: B018 - the same for Celery's part
+        except Exception as error:
+            # The first task finds the same, and has a row to name.
+            logger.debug("email.publisher_not_loaded error=%s", type(error).__name__)
+        finally:
+            self._loaded.set()
+
     def _run(self) -> None:
+        self._load()
         while (job := self._jobs.get()) is not None:
             with self._lock:
                 self._waiting.discard(job.task)
@@ -268,12 +306,11 @@ class _Publisher:
                     # A task for a row is that row's; any other does what the next sweep does too.
                     expires=None if job.id else SWEEP_EVERY,
                 )
-                # Late is not down: the first task of a process waits for its imports.
-                self._down_until = 0.0
+                # Late is not down.
+                self._down_until, self._last_error = 0.0, ""
             except Exception as error:
-                # Only the class: the text of a connection error may hold the broker's password.
-                name = f" {error.name}" if isinstance(error, ImportError) else ""
-                self._mark_down(job.id, type(error).__name__ + name)
+                self._last_error = _why(error)
+                self._mark_down(job.id, self._last_error)
                 self._drop_connection()
             finally:
                 job.done.set()
@@ -298,6 +335,22 @@ class _Publisher:
 
 def _task(name: str) -> Any:  # the stubs know too few of a task's arguments
     return current_app.tasks[name]
+
+
+def _why(error: BaseException) -> str:
+    """Return what a log may say of an error of the broker's library: a class, and no text.
+
+    The text of a connection error may hold the broker's password. What the system said comes
+    first: the library's own classes say no more than that there is an error.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ImportError):
+            return f"{type(cause).__name__} {cause.name}"
+        if isinstance(cause, OSError):
+            return type(cause).__name__
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _arguments(id: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.urls import get_resolver
 from django.utils import timezone
 
+from django_authmail import tasks
 from django_authmail.management.tables import missing_tables
 from example_project.notices import log_notices
 
@@ -31,6 +32,7 @@ def start() -> None:
     require_ready()
     # Imports all that an answer needs: else the first caller of each worker waits for it.
     get_resolver().url_patterns  # noqa: B018 - a property that imports
+    tasks.warm_publisher()
     log_notices()
 
 
