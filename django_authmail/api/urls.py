@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from django_authmail.api import docs, sending, views
+from django_authmail.api import docs, kinds, views
 
 app_name = "authmail"
 
 urlpatterns = [
-    path("send", sending.SendRawView.as_view(), name="send"),
-    path("send/otp", sending.SendOTPView.as_view(), name="send-otp"),
-    path("send/magic-link", sending.SendMagicLinkView.as_view(), name="send-magic-link"),
-    path(
-        "send/password-reset", sending.SendPasswordResetView.as_view(), name="send-password-reset"
-    ),
+    path("send", kinds.SendRawView.as_view(), name="send"),
+    path("send/otp", kinds.SendOTPView.as_view(), name="send-otp"),
+    path("send/magic-link", kinds.SendMagicLinkView.as_view(), name="send-magic-link"),
+    path("send/password-reset", kinds.SendPasswordResetView.as_view(), name="send-password-reset"),
     path(
         "send/email-verification",
-        sending.SendEmailVerificationView.as_view(),
+        kinds.SendEmailVerificationView.as_view(),
         name="send-email-verification",
     ),
-    path("send/invitation", sending.SendInvitationView.as_view(), name="send-invitation"),
-    path("send/template", sending.SendTemplateView.as_view(), name="send-template"),
+    path("send/invitation", kinds.SendInvitationView.as_view(), name="send-invitation"),
+    path("send/template", kinds.SendTemplateView.as_view(), name="send-template"),
     # Any text, not <uuid:>: what is no UUID gets a problem and not the project's HTML page.
     path("messages/<str:message_id>", views.MessageView.as_view(), name="message"),
     path("health", views.HealthView.as_view(), name="health"),
