@@ -289,6 +289,52 @@ def test_the_title_of_a_message_is_in_the_reader_s_language(
     assert "otp H***@example.com queued" not in text
 
 
+@pytest.mark.parametrize(
+    ("language", "title_of_one", "titles"),
+    [
+        pytest.param(
+            "ko",
+            "메시지",
+            ("메시지", "API 키", "발송 차단 주소", "웹훅 전달", "웹훅 엔드포인트"),
+            id="Korean",
+        ),
+        pytest.param(
+            "en",
+            "Message",
+            (
+                "Messages",
+                "API keys",
+                "Suppressed addresses",
+                "Webhook deliveries",
+                "Webhook endpoints",
+            ),
+            id="English",
+        ),
+    ],
+)
+def test_a_page_is_called_by_what_it_shows(
+    admin_client: Client, queued: Message, language: str, title_of_one: str, titles: tuple[str, ...]
+) -> None:
+    admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    models = ("message", "apikey", "suppression", "webhookdelivery", "webhookendpoint")
+    for model, title in zip(models, titles, strict=True):
+        text = _text(admin_client, f"/admin/authmail/{model}/")
+        assert f"<h1>{title}</h1>" in text
+        assert f"<title>{title} |" in text
+    text = _text(admin_client, f"{LOG}{queued.pk}/change/")
+    assert f"<h1>{title_of_one}</h1>" in text
+
+
+def test_who_may_only_look_at_a_key_is_not_told_to_change_it(client: Client) -> None:
+    key, _ = keyring.issue("shop", Terms())
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_apikey"))
+    client.force_login(viewer)
+    assert "<h1>API key</h1>" in _text(client, f"{KEYS}{key.pk}/change/")
+    viewer.user_permissions.add(Permission.objects.get(codename="change_apikey"))
+    assert "<h1>Change API key</h1>" in _text(client, f"{KEYS}{key.pk}/change/")
+
+
 def test_filters_by_error_code(admin_client: Client, queued: Message, refused: Message) -> None:
     text = _text(admin_client, f"{LOG}?error_code=recipient_refused")
     assert str(refused.pk) in text

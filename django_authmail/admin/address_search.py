@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -22,15 +22,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
+from django_authmail.admin import shown
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.guards import envelope_address
 from django_authmail.hashes import address_hashes
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    # Generic in the stubs only.
-    _ModelAdmin = admin.ModelAdmin
 
 #: How a search for an address travels: as its hashes.
 _BY_RECIPIENT = "recipient:"
@@ -52,7 +47,7 @@ class AddressChangeList(ChangeList):
         return masked or gettext("the address that you searched for")
 
 
-class AddressSearch(_ModelAdmin):
+class AddressSearch(shown.PlainTitles):
     """What the ModelAdmin of rows with recipients does to find those of an address."""
 
     #: What is said when a search is neither for an address nor for anything that there is.

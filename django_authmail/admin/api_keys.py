@@ -24,11 +24,9 @@ from django_authmail.keyring import Terms
 from django_authmail.models import ApiKey
 
 if TYPE_CHECKING:
-    _KeyAdmin = admin.ModelAdmin[ApiKey]
     _KeyForm = forms.ModelForm[ApiKey]
 else:
     # Generic in the stubs only.
-    _KeyAdmin = admin.ModelAdmin
     _KeyForm = forms.ModelForm
 
 
@@ -110,7 +108,7 @@ _KEY_FACTS = (
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(_KeyAdmin):
+class ApiKeyAdmin(shown.PlainTitles):
     list_display = (
         "name",
         "shown_prefix",

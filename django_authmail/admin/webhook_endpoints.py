@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -35,12 +35,6 @@ from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.webhooks import endpoints
 from django_authmail.webhooks.settlement import FAILING_FOR
 
-if TYPE_CHECKING:
-    _EndpointAdmin = admin.ModelAdmin[WebhookEndpoint]
-else:
-    # Generic in the stubs only.
-    _EndpointAdmin = admin.ModelAdmin
-
 
 def _tell_ended(request: HttpRequest, count: int) -> None:
     said = ngettext(
@@ -57,7 +51,7 @@ _FACTS = ("status", "latest", "secrets", "created", "id")
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(_EndpointAdmin):
+class WebhookEndpointAdmin(shown.PlainTitles):
     form = EndpointForm
     list_display = ("name", "host", "badge", "told", "whose", "created")
     ordering = ("-created_at",)
