@@ -100,7 +100,9 @@ def test_asks_before_it_lifts_and_says_how_many(admin_client: Client) -> None:
 
 def test_asks_in_korean(admin_client: Client, suppressed: Suppression) -> None:
     admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = "ko"
-    assert "주소 1개의 발송 차단을 해제할까요?" in lift(admin_client, suppressed)
+    text = lift(admin_client, suppressed)
+    assert "주소 1개의 발송 차단을 해제할까요?" in text
+    assert 'type="submit" value="발송 차단 해제"' in text
 
 
 def test_lifts_all_pages_only_after_their_number_was_said(admin_client: Client) -> None:
