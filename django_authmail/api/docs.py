@@ -5,7 +5,7 @@ They need no network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -161,7 +161,7 @@ class ErrorsView(_DocsView):
                     code,
                     code,
                     kind.status,
-                    kind.title,
+                    _(kind.title),
                     _marked(wording.said(kind.hint)),
                     self._again(kind),
                 )
@@ -190,10 +190,17 @@ def _has_viewers() -> bool:
     return apps.is_installed("drf_spectacular_sidecar")
 
 
-def _table(heads: Iterable[str], rows: Iterable[tuple[object, ...]]) -> SafeString:
+def _table(heads: Sequence[str], rows: Iterable[tuple[object, ...]]) -> SafeString:
     """Return a table; the first value of a row is the place that an address can lead to."""
     body = (
-        (row[0], row[1], format_html_join("", "<td>{}</td>", ((cell,) for cell in row[2:])))
+        (
+            row[0],
+            row[1],
+            # A phone shows each cell below the other, with its head beside it.
+            format_html_join(
+                "", '<td data-head="{}">{}</td>', zip(heads[1:], row[2:], strict=True)
+            ),
+        )
         for row in rows
     )
     return format_html(

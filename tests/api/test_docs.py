@@ -97,6 +97,12 @@ def test_static_files_of_another_host_are_allowed(settings: Settings) -> None:
     assert "connect-src 'self';" in policy
 
 
+def test_the_page_of_errors_is_korean_for_koreans() -> None:
+    html = Client().get("/docs/errors", headers={"Accept-Language": "ko"}).content.decode()
+    assert [kind.title for kind in KINDS.values() if f">{kind.title}<" in html] == []
+    assert '<td data-head="의미">API 키가 없습니다</td>' in html
+
+
 def test_every_code_has_its_place_on_the_page_of_errors() -> None:
     html = Client().get("/docs/errors").content.decode()
     assert [code for code in KINDS if f'id="{code}"' not in html] == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Request, expect
+import pytest
+from playwright.sync_api import Browser, Page, Request, ViewportSize, expect
 from pytest_django.live_server_helper import LiveServer
 
 
@@ -35,6 +38,21 @@ def test_redoc_shows_the_description_and_its_logo_is_not_asked_for(
         assert heading.evaluate("e => getComputedStyle(e).fontWeight") == "400"
         assert {request.failure for request in elsewhere} == {"csp"}
         assert errors == []
+
+
+@pytest.mark.parametrize("language", ["en-US", "ko-KR"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_errors_fit_a_phone_in_its_colours(
+    browser: Browser, live_server: LiveServer, language: str, scheme: Literal["light", "dark"]
+) -> None:
+    size: ViewportSize = {"width": 390, "height": 844}
+    with browser.new_context(locale=language, color_scheme=scheme, viewport=size) as context:
+        page = context.new_page()
+        page.goto(f"{live_server.url}/docs/errors")
+        expect(page.locator("#smtp_timeout td").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, re.findall("[0-9]+", ground))) < 64) == (scheme == "dark")
 
 
 def _is_elsewhere(request: Request, live_server: LiveServer) -> bool:
