@@ -115,7 +115,10 @@ def test_a_link_that_begins_with_a_sample_address_is_told(
 
 
 def test_speaks_in_the_words_of_the_project(
-    smtp_server: SmtpServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    smtp_server: SmtpServer,
+    use_mailer: Callable[..., None],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = {
         "AUTHMAIL_LINK_BASE_URL": "MAGIC_LINK_BASE_URL",
@@ -123,6 +126,7 @@ def test_speaks_in_the_words_of_the_project(
     }
     monkeypatch.setattr(AuthmailConfig, "words", words)
     assert "a sample: MAGIC_LINK_BASE_URL is not set" in Run(TO, kind="magic-link").out
+    use_mailer({k: v for k, v in smtp_server.options.items() if k != "ca_file"})
     settings.AUTHMAIL_SMTP_CA_FILE = ""
     assert "name its file in SMTP_CA_FILE." in Run(TO).err
 
