@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from django.core import mail
 from django.core.cache import cache
+from django.db import OperationalError, connection, connections
 from django.utils import translation
 from hypothesis import settings as settings_profile
 from opentelemetry import trace
@@ -37,6 +38,7 @@ settings_profile.load_profile("authmail")
 OUR_BACKEND = "django_authmail.smtp.EmailBackend"
 
 UseMailer = Callable[..., None]
+LoseAnswer = Callable[[], list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -189,6 +191,26 @@ def receiver(settings: Settings) -> Iterator[Receiver]:
     settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
     with receiving() as running:
         yield running
+
+
+@pytest.fixture
+def lose_answer(monkeypatch: pytest.MonkeyPatch) -> LoseAnswer:
+    """Let the next COMMIT be done and its answer get lost; what comes back says that it was."""
+
+    def arm() -> list[str]:
+        real = connection.commit
+        lost: list[str] = []
+
+        def commit() -> None:
+            real()
+            if not lost:
+                lost.append("answer")
+                raise OperationalError("the connection broke at COMMIT")
+
+        monkeypatch.setattr(connections["default"], "commit", commit)
+        return lost
+
+    return arm
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from django_authmail.models import WebhookEndpoint
 from django_authmail.webhooks import endpoints, targets
-from tests.webhooks.receiver import Receiver, receiving
+from tests.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,13 +42,6 @@ class _Controls(HTMLParser):
 
     def _add(self, name: str, value: str) -> None:
         self.found.setdefault(name, []).append(value)
-
-
-@pytest.fixture
-def receiver(settings: Settings) -> Iterator[Receiver]:
-    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
-    with receiving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import html
 import re
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +16,6 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from pytest_django.fixtures import Settings
 
 from django_authmail import keyring
 from django_authmail.clock import db_now
@@ -33,7 +31,7 @@ from django_authmail.webhooks.courier import Courier
 from django_authmail.webhooks.settlement import FAILING_FOR
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import accepted
-from tests.webhooks.receiver import Receiver, receiving
+from tests.webhooks.receiver import Receiver
 from tests.webhooks.rows import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,13 +43,6 @@ MESSAGES = "/admin/authmail/message/"
 TOKEN = "a-token-of-the-caller"
 CALLER_SECRET = "a-secret-of-the-caller"
 State = WebhookDelivery.State
-
-
-@pytest.fixture
-def receiver(settings: Settings) -> Iterator[Receiver]:
-    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
-    with receiving() as running:
-        yield running
 
 
 def text_of(client: Client, address: str, language: str = "en") -> str:

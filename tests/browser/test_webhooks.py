@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
-from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from django_authmail.clock import db_now
@@ -17,16 +16,9 @@ from django_authmail.models import WebhookDelivery, WebhookEndpoint
 from django_authmail.sealing import seal
 from django_authmail.webhooks import endpoints, verify
 from django_authmail.webhooks.courier import run_beside
-from tests.webhooks.receiver import Receiver, receiving
+from tests.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def receiver(settings: Settings) -> Iterator[Receiver]:
-    settings.AUTHMAIL_WEBHOOK_ALLOW_LOOPBACK = True
-    with receiving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry, SendResult
 from django_authmail.signals import message_changed
 from tests import smtp_server as servers
-from tests.conftest import UseMailer
+from tests.conftest import LoseAnswer, UseMailer
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import CARRIER, LATER, NEVER, UNKNOWN, failed
 
@@ -329,19 +329,10 @@ def test_a_database_that_becomes_read_only_gets_the_outcome_and_no_second_mail(
 
 
 def test_a_claim_whose_commit_was_done_and_not_confirmed_is_not_in_doubt(
-    monkeypatch: pytest.MonkeyPatch,
+    lose_answer: LoseAnswer,
 ) -> None:
     submitted = {queue.submit(auth_message()).id for _ in range(2)}
-    real = connection.commit
-    lost: list[str] = []
-
-    def commit() -> None:
-        real()
-        if not lost:
-            lost.append("answer")
-            raise OperationalError("the connection broke at COMMIT")
-
-    monkeypatch.setattr(connections["default"], "commit", commit)
+    lost = lose_answer()
     claims = queue.claim_due(2)
     assert lost
     assert {claim.id for claim in claims} == submitted

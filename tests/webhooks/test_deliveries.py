@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.db import (
     IntegrityError,
-    OperationalError,
     ProgrammingError,
     connection,
     connections,
@@ -25,6 +24,7 @@ from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
 from django_authmail.webhooks.settlement import End
+from tests.conftest import LoseAnswer
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import accepted
 from tests.webhooks import rows
@@ -253,19 +253,10 @@ def test_couriers_at_the_same_time_share_what_is_due_and_keep_to_the_places(
 
 
 def test_a_claim_whose_commit_was_done_though_its_answer_was_lost_is_had(
-    endpoint: WebhookEndpoint, monkeypatch: pytest.MonkeyPatch
+    endpoint: WebhookEndpoint, lose_answer: LoseAnswer
 ) -> None:
     waiting(endpoint, 3)
-    real = connection.commit
-    lost: list[str] = []
-
-    def commit() -> None:
-        real()
-        if not lost:
-            lost.append("answer")
-            raise OperationalError("the connection broke at COMMIT")
-
-    monkeypatch.setattr(connections["default"], "commit", commit)
+    lost = lose_answer()
     # Nobody else can have them until their leases end.
     assert len(claimed(5)) == 2
     assert lost
