@@ -145,6 +145,8 @@ class Message(Answer):
     expires_at: datetime | None
     #: Whether it was asked for with a test key, so that no mail server got it.
     test: bool
+    #: The failed message that this took up again, under the same Idempotency-Key.
+    retry_of: str | None
     recipients: tuple[Recipient, ...]
     attempts: tuple[Attempt, ...]
     #: The one of its request, and those to endpoints of the same key, oldest first.
@@ -204,6 +206,7 @@ def message(answer: Received) -> Message:
         settled_at=_moment(members, "settled_at"),
         expires_at=_moment(members, "expires_at"),
         test=members.get("test") is True,
+        retry_of=text(members, "retry_of"),
         recipients=tuple(
             Recipient(recipient=_needed(each, "recipient"), **_reply(each, "state"))
             for each in _list(members, "recipients")

@@ -196,7 +196,14 @@ class IdempotencyUnavailable(ProblemError, _Answered):
 
 
 def _text(facts: Facts) -> str:
+    """Return one line; where there are faults, a line for each between what is wrong and the hint.
+
+    They are sentences of several authors, with a full stop or without, and with semicolons in them.
+    """
     status = f"{facts.status} " if facts.status else ""
-    faults = "; ".join(f"{fault.pointer or 'the body'} {fault.detail}" for fault in facts.errors)
-    parts = (f"{status}{facts.code}: {facts.detail}", faults, facts.hint)
-    return f"{' '.join(filter(None, parts))} [request_id {facts.request_id}]"
+    what = f"{status}{facts.code}: {facts.detail}"
+    what_to_do = f"{facts.hint} [request_id {facts.request_id}]".lstrip()
+    if not facts.errors:
+        return f"{what} {what_to_do}"
+    faults = (f"  {fault.pointer or 'the body'}: {fault.detail}" for fault in facts.errors)
+    return "\n".join((what, *faults, what_to_do))

@@ -12,7 +12,7 @@ import pytest
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from django_authmail.api.outputs import WebhookAnswer
+from django_authmail.api import outputs
 from django_authmail.client import (
     Conflict,
     IdempotencyUnavailable,
@@ -22,7 +22,7 @@ from django_authmail.client import (
     NotSent,
     RateLimited,
     ServiceUnavailable,
-    Webhook,
+    answers,
 )
 from django_authmail.models import Message
 from tests.client.conftest import CODE, MakeClient
@@ -89,8 +89,18 @@ def test_a_queued_mail_can_be_asked_for(live: Any, smtp_server: SmtpServer) -> N
     assert not smtp_server.mails
 
 
-def test_a_webhook_has_what_the_service_says_of_it() -> None:
-    assert [field.name for field in fields(Webhook)] == [*WebhookAnswer.Meta.fields]
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (outputs.MessageAnswer, answers.Message),
+        (outputs.RecipientAnswer, answers.Recipient),
+        (outputs.AttemptAnswer, answers.Attempt),
+        (outputs.WebhookAnswer, answers.Webhook),
+    ],
+)
+def test_the_client_knows_what_the_service_says_of_a_message(said: Any, known: Any) -> None:
+    # Beside the members as they came.
+    assert {field.name for field in fields(known)} - {"members"} == {*said.Meta.fields}
 
 
 def test_a_sent_mail_shows_its_attempt(live: Any, smtp_server: SmtpServer) -> None:
@@ -148,9 +158,19 @@ def test_what_is_wrong_with_the_values(live: Any) -> None:
         live.send_otp(TO, "홍길동", "1")
     assert caught.value.code == "validation_error"
     assert [fault.pointer for fault in caught.value.errors] == ["/code"]
+    assert "\n  /code: must be 4 to 12 characters of A-Z, a-z, 0-9 and -\n" in str(caught.value)
     with pytest.raises(InvalidRequest) as caught:
         live.send_otp("nobody", "홍길동", CODE)
     assert caught.value.code == "invalid_recipient"
+
+
+def test_the_text_of_an_error_has_no_value_of_the_caller(live: Any) -> None:
+    canary = "CANARY 5930"
+    with pytest.raises(InvalidRequest) as caught:
+        live.send(canary, f"{canary}\n", "", cc=[canary], priority=canary, metadata={"a": [canary]})
+    pointers = {fault.pointer for fault in caught.value.errors}
+    assert pointers == {"/to", "/subject", "/html_body", "/cc/0", "/priority", "/metadata"}
+    assert canary not in str(caught.value)
 
 
 def test_a_wrong_key(live: Any, live_server: LiveServer, make_client: MakeClient) -> None:

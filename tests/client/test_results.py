@@ -33,6 +33,7 @@ from tests.client.scripted import SENT, Service, Step, answer, problem
 
 OTP = ("hong@example.com", "홍길동", CODE)
 UUID = "fb7e8d48-e142-4eae-ac80-73f059c31a12"
+OTHER_UUID = "1310870f-c595-4901-8e9e-addba2f22a68"
 
 
 def test_a_mail_that_was_sent(client: Any, service: Service) -> None:
@@ -88,6 +89,7 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
         "priority": "high",
         "metadata": {"order": "7"},
         "test": True,
+        "retry_of": OTHER_UUID,
         "recipients": [
             {"recipient": "h***@example.com", "state": "accepted", "reply": "OK", **reply}
         ],
@@ -122,6 +124,7 @@ def test_what_became_of_a_mail(client: Any, service: Service) -> None:
     assert message.created_at == datetime(2026, 11, 26, 9, 0, 0, 123456, tzinfo=UTC)
     assert message.settled_at is None
     assert (message.priority, message.metadata, message.test) == ("high", {"order": "7"}, True)
+    assert message.retry_of == OTHER_UUID
     assert message.recipients[0].recipient == "h***@example.com"
     assert (message.attempts[0].number, message.attempts[0].duration_ms) == (1, 31)
     [webhook] = message.webhooks
@@ -185,12 +188,32 @@ def test_faults_are_named_by_their_place(client: Any, service: Service) -> None:
         {"pointer": "", "detail": "is no object"},
     ]
     service.script(problem(422, "validation_error", errors=errors))
-    with pytest.raises(InvalidRequest, match="/user_name is needed; the body is no object") as e:
+    with pytest.raises(InvalidRequest) as caught:
         client.send_otp(*OTP)
-    assert e.value.errors == (
+    assert caught.value.errors == (
         Fault(pointer="/user_name", detail="is needed"),
         Fault(pointer="", detail="is no object"),
     )
+
+
+def test_each_fault_is_a_line_of_the_text(client: Any, service: Service) -> None:
+    """Words of the service end with a full stop or without, and may have a semicolon in them."""
+    errors = [
+        {"pointer": "/to", "detail": "contains a line break; remove it"},
+        {"pointer": "/user_name", "detail": "Ensure this field has no more than 100 characters."},
+        {"pointer": "", "detail": "is no object"},
+    ]
+    members = {"request_id": "call-1", "hint": "Change them.", "errors": errors}
+    service.script(problem(422, "validation_error", **members))
+    with pytest.raises(InvalidRequest) as caught:
+        client.send_otp(*OTP)
+    assert str(caught.value).splitlines() == [
+        "422 validation_error: It is validation_error.",
+        "  /to: contains a line break; remove it",
+        "  /user_name: Ensure this field has no more than 100 characters.",
+        "  the body: is no object",
+        "Change them. [request_id call-1]",
+    ]
 
 
 @pytest.mark.parametrize(
