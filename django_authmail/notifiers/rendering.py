@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from django.template import Context, Engine, TemplateDoesNotExist, engines
 from django.template.backends.django import DjangoTemplates
 from django.utils import translation
+from django.utils.translation.trans_real import catalog
 
 from django_authmail.exceptions import InvalidContext
 from django_authmail.guards import one_line
+from django_authmail.notifiers.flattening import flattened
 from django_authmail.plaintext import text_of
 
 if TYPE_CHECKING:
@@ -126,9 +128,11 @@ def _finders() -> Iterator[Callable[[str, bool], _Render]]:
 
 
 def _in_django(base: Engine | None, name: str, is_html: bool) -> _Render:
-    # With DEBUG a changed template shows at the next mail; a clone that is kept would cache it.
-    engine = _clone(base) if base is not None and base.debug else _strict(base)
-    template = engine.get_template(name)
+    if base is not None and base.debug:
+        # A changed template shows at the next mail; a clone that is kept would cache it.
+        template = _clone(base).get_template(name)
+    else:
+        template = flattened(_strict(base).get_template(name), catalog(), autoescape=is_html)
 
     def rendered(values: Mapping[str, object]) -> str:
         context = _StrictContext(values, autoescape=is_html)
