@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from runpy import run_module
 from typing import Any
 
-from example_project.environment import Environment
 from example_project.metrics import VARIABLE, share_metrics
 
-_env = Environment.load()
+# All of them, so that all mistakes are told at once. Not imported: the workers of a reload read the
+# environment anew.
+_settings = run_module("example_project.settings")
 # Workers find it in their environment, and so does `child_exit`.
-share_metrics(_env)
-_host = _env.text("HOST", "127.0.0.1")
-_port = _env.integer("PORT", 8000, least=1, most=65535)
+share_metrics(_settings["env"])
+_host, _port = _settings["HOST"], _settings["PORT"]
 
 bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
 # A request waits for the mail server (8 s at most), not for the processor: threads, not processes.

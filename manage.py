@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 
 def main() -> None:
-    """Run one command. A mistake in the environment is one line, not a traceback."""
+    """Run one command. Mistakes in the environment are a line each, not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example_project.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.core import checks
 
 from example_project.commands import COUNTING, management_command
-from example_project.environment import Environment, make_folder
+from example_project.environment import Environment
+from example_project.files import make_folder
 from example_project.metrics import share_metrics
 
 

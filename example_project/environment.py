@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,104 +16,44 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_authmail import ranges
 from django_authmail.conf import PREFIX
-from django_authmail.guards import host_problem
+from django_authmail.exceptions import UnsafeLink
+from django_authmail.guards import host_problem, link_path
+from example_project.env_file import read_env_file
+from example_project.files import keep_new_secret, make_folder
+from example_project.mistakes import Mistakes
+from example_project.names import NAMES, OWN_PREFIXES, meant_by
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-#: Every name that the settings read. The demo removes them all from what its processes inherit.
-NAMES = (
-    "ALLOWED_HOSTS",
-    "API_DOCS",
-    "API_IDEMPOTENCY_TTL_SECONDS",
-    "API_KEY",
-    "API_RATE_LIMIT_PER_MINUTE",
-    "CACHE_URL",
-    "CELERY_BROKER_URL",
-    "DATABASE_URL",
-    "DATA_DIR",
-    "DEFAULT_FROM_EMAIL",
-    "DEMO_INBOX_DIR",
-    "DEMO_WEBHOOKS_DIR",
-    "EMAIL_SERVICE_DEBUG",
-    "EMAIL_SERVICE_LOG_FORMAT",
-    "EMAIL_TEST_CAPTURE_DIR",
-    "HOST",
-    "LANGUAGE_CODE",
-    "MAGIC_LINK_BASE_URL",
-    "METRICS_ENABLED",
-    "METRICS_REQUIRE_AUTH",
-    "PORT",
-    "SECRET_KEY",
-    "SMTP_CA_FILE",
-    "SMTP_FROM",
-    "SMTP_HOST",
-    "SMTP_PASSWORD",
-    "SMTP_PORT",
-    "SMTP_USER",
-    "SMTP_USE_SSL",
-    "SMTP_USE_TLS",
-    "TIME_ZONE",
-    "TRUSTED_PROXIES",
-    "WEBHOOK_ALLOW_HOSTS",
-    "WEBHOOK_ALLOW_LOOPBACK",
-    "WEBHOOK_CA_FILE",
-    "WEBHOOK_SIGNATURE_V1",
-)
-
-#: What this project's names begin with, and hardly any other program's: of these, whatever nothing
-#: reads is a mistake, or a setting of hwan-email-service that has no effect here.
-OWN_PREFIXES = ("API_", "EMAIL_SERVICE_", "MAGIC_LINK_", "METRICS_", "SMTP_", "WEBHOOK_")
 
 TRUE = frozenset({"1", "true", "yes"})
 FALSE = frozenset({"0", "false", "no"})
 
-_ENTRY = re.compile(
-    r"""
-    [ \t]* (?:export[ \t]+)? (?P<name>[A-Za-z_][A-Za-z0-9_]*) [ \t]*=[ \t]*
-    (?:
-        '(?P<single>(?:\\['\\]|[^'])*)' [ \t]*(?:\#[^\n]*)?
-      | "(?P<double>(?:\\.|[^"\\])*)"  [ \t]*(?:\#[^\n]*)?
-      | (?P<bare>(?!['"])[^\n]*)
-    )
-    (?:\n|\Z)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def parse_env_file(text: str, *, source: str = ".env") -> dict[str, str]:
-    """Return the names and values of an env file.
+def _reader(
+    read: Callable[Concatenate[Environment, str, P], T],
+) -> Callable[Concatenate[Environment, str, P], T]:
+    """Read a name as if it had no value, where its value is a mistake that is only noted."""
 
-    A value may be bare (a comment starts at white space and `#`), 'single' or "double" quoted, and
-    a quoted one may span lines. `$` is an ordinary character: passwords contain it.
-    Raises ImproperlyConfigured naming the line, never its content, which may be a secret.
-    """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    values: dict[str, str] = {}
-    position = 0
-    while position < len(text):
-        if blank := _BLANK.match(text, position):
-            position = blank.end()
-            continue
-        entry = _ENTRY.match(text, position)
-        if entry is None:
-            line = text.count("\n", 0, position) + 1
-            raise ImproperlyConfigured(f"{source}, line {line}: expected NAME=value.")
-        if (single := entry["single"]) is not None:
-            value = re.sub(r"\\(['\\])", r"\1", single)
-        elif (double := entry["double"]) is not None:
-            value = re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), double, flags=re.DOTALL)
-        else:
-            value = re.sub(r"\s+#.*", "", entry["bare"]).strip()
-        values[entry["name"]] = value
-        position = entry.end()
-    return values
+    @wraps(read)
+    def reader(env: Environment, name: str, /, *args: P.args, **options: P.kwargs) -> T:
+        if env.mistakes is None:
+            return read(env, name, *args, **options)
+        with env.mistakes:
+            return read(env, name, *args, **options)
+        return read(env.without(name), name, *args, **options)
+
+    return reader
 
 
 class Environment:
-    """Typed readers over names and values. An empty value is the same as an absent one."""
+    """Typed readers over names and values. An empty value is the same as an absent one.
+
+    A mistake is raised as ImproperlyConfigured. With `mistakes`, it is added to them, and its name
+    is read as if it had no value.
+    """
 
     def __init__(
         self,
@@ -122,35 +61,34 @@ class Environment:
         *,
         base_dir: Path = BASE_DIR,
         in_file: Collection[str] = (),
+        mistakes: Mistakes | None = None,
     ) -> None:
         self._values = values
         self._base_dir = base_dir
         self._in_file = in_file
+        self.mistakes = mistakes
 
     @classmethod
     def load(
-        cls, environ: Mapping[str, str] | None = None, *, base_dir: Path = BASE_DIR
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        base_dir: Path = BASE_DIR,
+        mistakes: Mistakes | None = None,
     ) -> Environment:
         """Read `.env` beside manage.py, or the file that ENV_FILE names; the environment wins.
 
-        An empty ENV_FILE reads no file.
+        An empty ENV_FILE reads no file. One that cannot be read is raised, with `mistakes` too.
         """
         environ = os.environ if environ is None else environ
-        named = environ.get("ENV_FILE")
-        if named == "":
-            return cls(environ, base_dir=base_dir)
-        path = base_dir / (named or ".env")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            if named is not None:
-                raise ImproperlyConfigured(f"ENV_FILE: there is no file {path}.") from None
-            return cls(environ, base_dir=base_dir)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ImproperlyConfigured(f"{path} cannot be read: {reason}.") from None
-        given = parse_env_file(text, source=str(path))
-        return cls({**given, **environ}, base_dir=base_dir, in_file=frozenset(given))
+        given = read_env_file(environ.get("ENV_FILE"), base_dir)
+        return cls(
+            {**given, **environ}, base_dir=base_dir, in_file=frozenset(given), mistakes=mistakes
+        )
+
+    def without(self, name: str) -> Environment:
+        """Return this environment where the name has no value."""
+        return Environment({**self._values, name: ""}, base_dir=self._base_dir)
 
     def given(self, name: str) -> bool:
         """Whether the name has a value."""
@@ -160,6 +98,7 @@ class Environment:
         """Return the value as it is."""
         return self._values.get(name) or default
 
+    @_reader
     def boolean(self, name: str, default: bool) -> bool:
         """Return 1/0, true/false or yes/no, in any case, as a bool."""
         value = self.text(name).strip().lower()
@@ -171,6 +110,7 @@ class Environment:
             )
         return value in TRUE
 
+    @_reader
     def integer(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
         """Return a whole number within its range."""
         value = self.text(name).strip()
@@ -184,6 +124,7 @@ class Environment:
             raise ImproperlyConfigured(f"{name} is {number}; it must be {bounds}.")
         return number
 
+    @_reader
     def csv(self, name: str, default: Sequence[str] = ()) -> list[str]:
         """Return the entries of a comma list, or of a JSON list of strings."""
         value = self.text(name).strip()
@@ -201,6 +142,7 @@ class Environment:
             return entries
         return [entry.strip() for entry in value.split(",") if entry.strip()]
 
+    @_reader
     def hosts(self, name: str) -> list[str]:
         """Return the hosts of a list, none of which has a port."""
         hosts = self.csv(name)
@@ -208,6 +150,7 @@ class Environment:
             raise ImproperlyConfigured(f"{name} {problem}.")
         return hosts
 
+    @_reader
     def choice(self, name: str, default: str, *, choices: Sequence[str]) -> str:
         """Return one of a few words, in any case."""
         value = self.text(name, default).strip().lower()
@@ -220,6 +163,7 @@ class Environment:
         value = self.text(name, default)
         return self._base_dir / value if value else None
 
+    @_reader
     def file(self, name: str) -> Path | None:
         """Return the path of a file that can be read; None where there is no value."""
         path = self.path(name)
@@ -236,6 +180,7 @@ class Environment:
         """Return the path of a folder, which need not be there; `make_folder` makes it."""
         return self._base_dir / self.text(name, default)
 
+    @_reader
     def mail_host(self, name: str) -> str:
         """Return the name or address of a mail server. Errors do not show it: see `_split`."""
         value = self.text(name).strip()
@@ -243,6 +188,7 @@ class Environment:
             raise ImproperlyConfigured(f"{name} {problem}.")
         return value
 
+    @_reader
     def time_zone(self, name: str, default: str) -> str:
         """Return the name of a time zone."""
         value = self.text(name, default).strip()
@@ -267,7 +213,7 @@ class Environment:
         for name in sorted(self._values):
             if name in NAMES or len(name) < 6 or not self.given(name):
                 continue
-            meant = _meant(name)
+            meant = meant_by(name)
             if name.startswith(OWN_PREFIXES):
                 is_wrong = True
             elif name in self._in_file:
@@ -278,6 +224,7 @@ class Environment:
                 found[name] = meant
         return found
 
+    @_reader
     def base_url(self, name: str) -> str:
         """Return an absolute http(s) URL; http only to loopback hosts. Links are built on it."""
         value = self.text(name).strip()
@@ -294,6 +241,18 @@ class Environment:
             raise ImproperlyConfigured(f"{name} must have no query, fragment or user.")
         return value
 
+    @_reader
+    def link_path(self, name: str) -> str:
+        """Return a path behind a base URL, in which `{token}` may stand; empty without a value."""
+        value = self.text(name).strip()
+        if value:
+            try:
+                link_path(value, name)
+            except UnsafeLink as error:
+                raise ImproperlyConfigured(f"{error}.") from None
+        return value
+
+    @_reader
     def database(self, name: str, *, default: str) -> dict[str, Any]:
         """Return an entry of DATABASES from a sqlite, postgres or mysql URL.
 
@@ -325,6 +284,7 @@ class Environment:
             f"{name} must start with sqlite://, postgres:// or mysql://, not {url.scheme}://."
         )
 
+    @_reader
     def cache(self, name: str, *, default: str = "locmem://") -> dict[str, Any]:
         """Return an entry of CACHES from a locmem, redis, file or dummy URL."""
         value = self.text(name, default)
@@ -363,66 +323,13 @@ class Environment:
         path = data_dir / "secret_key"
         if not path.exists():
             make_folder(data_dir, name="DATA_DIR")
-            _keep_new_secret(path)
+            keep_new_secret(path)
         key = path.read_text(encoding="ascii").strip()
         if len(key) < 50:
             raise ImproperlyConfigured(
                 f"{path} does not hold a key. Remove it to have a new one made, or set SECRET_KEY."
             )
         return key
-
-
-def _meant(name: str) -> str:
-    """Return the name of `NAMES` that is meant by another; empty where none is near."""
-    if name.startswith(PREFIX):
-        # AUTHMAIL_LINK_BASE_URL is set by MAGIC_LINK_BASE_URL. One word alone is no such likeness:
-        # AUTHMAIL_URL and AUTHMAIL_KEY are what clients call theirs.
-        word = name.removeprefix(PREFIX)
-        for known in NAMES:
-            if known == word or ("_" in word and known.endswith(f"_{word}")):
-                return known
-        return "".join(get_close_matches(word, NAMES, n=1, cutoff=0.85))
-    own = next((prefix for prefix in OWN_PREFIXES if name.startswith(prefix)), "")
-    if own:
-        return _meant_among([known for known in NAMES if known.startswith(own)], name, own)
-    return "".join(get_close_matches(name, NAMES, n=1, cutoff=0.85))
-
-
-def _meant_among(names: Sequence[str], name: str, prefix: str) -> str:
-    """Return which of `names` is meant, all of which begin with the prefix, as `name` does."""
-    # The prefix is no likeness: SMTP_TIMEOUT has little of SMTP_PORT.
-    words = {known.removeprefix(prefix): known for known in names}
-    word = name.removeprefix(prefix)
-    for candidate, known in words.items():
-        if candidate.startswith(word) or candidate.endswith(f"_{word}"):
-            return known
-    for candidate, known in words.items():
-        if word.startswith(candidate):
-            return known
-    return "".join(words[near] for near in get_close_matches(word, words, n=1, cutoff=0.7))
-
-
-def make_folder(path: Path, *, name: str) -> None:
-    """Make a folder for this user alone, unless it is there. `name` is what an error names."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name}: {path} is no folder: {error.strerror}.") from None
-
-
-def _keep_new_secret(path: Path) -> None:
-    """Write a new secret to the path, unless another process is first."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(64))
-        # A link never replaces: of processes that start together, all use the first one's key.
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def _split(name: str, value: str) -> SplitResult:

@@ -7,7 +7,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from example_project.environment import Environment, make_folder
+from example_project.environment import Environment
+from example_project.files import make_folder
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -1,4 +1,7 @@
-"""The settings, all of them from the environment. `.env.example` lists the names."""
+"""The settings, all of them from the environment. `.env.example` lists the names.
+
+What is wrong with it stops the process at the end of this module: all mistakes at once.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from urllib.parse import quote
 
 from django.conf import global_settings
 from django.core import mail
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
@@ -18,11 +20,14 @@ from django_authmail.schedule import beat_schedule
 from django_authmail.secret import Secret
 from example_project.commands import management_command, needs_mail_server
 from example_project.environment import Environment
+from example_project.mistakes import Mistakes
+from example_project.names import LINK_PATHS
 from example_project.notices import Notice
 from example_project.requirements import NO_BROKER, broker, require_driver, require_service
 
 require_service()
-env = Environment.load()
+mistakes = Mistakes()
+env = Environment.load(mistakes=mistakes)
 misspelt = env.misspelt()
 notices: list[Notice] = [
     Notice(
@@ -52,9 +57,11 @@ DATABASES = {
         "DATABASE_URL", default=f"sqlite:///{quote(str(DATA_DIR / 'db.sqlite3'))}"
     )
 }
-require_driver("DATABASE_URL", DATABASES["default"]["ENGINE"])
 CACHES = {"default": env.cache("CACHE_URL")}
-require_driver("CACHE_URL", CACHES["default"]["BACKEND"])
+with mistakes:
+    require_driver("DATABASE_URL", DATABASES["default"]["ENGINE"])
+with mistakes:
+    require_driver("CACHE_URL", CACHES["default"]["BACKEND"])
 
 # -- Django --------------------------------------------------------------------------------------
 
@@ -134,7 +141,7 @@ def missing(name: str, problem: str) -> None:
     """Stop a process that may send mail; `check` reports it, the other commands do not need it."""
     wrong = next((f" ({w} is set. A typing error?)" for w, m in misspelt.items() if m == name), "")
     if needs_mail_server(sys.argv):
-        raise ImproperlyConfigured(problem + wrong)
+        mistakes.append(problem + wrong)
     if management_command(sys.argv) == "check":
         notices.append(Notice(id=_MISSING[name][0], text=problem + wrong))
     # The same in the words of settings that the operator of this project never wrote.
@@ -150,12 +157,13 @@ def sender() -> str:
         try:
             header_address(address, name)
         except AuthmailError as error:
-            raise ImproperlyConfigured(f"{error}.") from None
+            mistakes.append(f"{error}.")
+            return ""
         return address
     missing(
         "SMTP_FROM",
         "SMTP_FROM is not set, and neither is DEFAULT_FROM_EMAIL, nor is SMTP_USER an address:"
-        " there is nothing to put into From.",
+        " there is nothing to put into From. Set SMTP_FROM.",
     )
     return ""
 
@@ -163,7 +171,7 @@ def sender() -> str:
 def smtp_options() -> dict[str, object]:
     """Return the options of the `smtp` carrier."""
     host = env.mail_host("SMTP_HOST")
-    if not host:
+    if not env.text("SMTP_HOST").strip():
         missing(
             "SMTP_HOST",
             "SMTP_HOST is not set. Name the mail server in the environment or in .env;"
@@ -174,7 +182,7 @@ def smtp_options() -> dict[str, object]:
     use_ssl = env.boolean("SMTP_USE_SSL", port == 465 and not env.given("SMTP_USE_TLS"))
     use_tls = env.boolean("SMTP_USE_TLS", not use_ssl)
     if use_ssl and use_tls:
-        raise ImproperlyConfigured(
+        mistakes.append(
             "SMTP_USE_TLS (STARTTLS, port 587) and SMTP_USE_SSL (TLS at once, port 465) are both"
             " on. Choose one."
         )
@@ -232,6 +240,9 @@ AUTHMAIL_IDEMPOTENCY_TTL_SECONDS = env.integer(
     "API_IDEMPOTENCY_TTL_SECONDS", 86_400, most=31_536_000
 )
 AUTHMAIL_LINK_BASE_URL = env.base_url("MAGIC_LINK_BASE_URL")
+AUTHMAIL_LINK_PATHS = {
+    kind: path for kind, name in LINK_PATHS.items() if (path := env.link_path(name))
+}
 AUTHMAIL_LOG_FORMAT = env.choice("EMAIL_SERVICE_LOG_FORMAT", "text", choices=("text", "json"))
 AUTHMAIL_METRICS_ENABLED = env.boolean("METRICS_ENABLED", False)
 AUTHMAIL_METRICS_REQUIRE_AUTH = env.boolean("METRICS_REQUIRE_AUTH", False)
@@ -254,8 +265,11 @@ DEMO_WEBHOOKS_DIR = env.path("DEMO_WEBHOOKS_DIR")
 # -- Celery --------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = ""
-if AUTHMAIL_CELERY:
-    CELERY_BROKER_URL = broker("CELERY_BROKER_URL", env.text("CELERY_BROKER_URL", "filesystem://"))
+with mistakes:
+    if AUTHMAIL_CELERY:
+        CELERY_BROKER_URL = broker(
+            "CELERY_BROKER_URL", env.text("CELERY_BROKER_URL", "filesystem://")
+        )
 if CELERY_BROKER_URL.startswith("filesystem:"):
     # The host means nothing there, but kombu warns of one that is missing.
     CELERY_BROKER_URL = "filesystem://localhost//"
@@ -301,3 +315,5 @@ LOGGING = {
 }
 
 ENVIRONMENT_NOTICES = tuple(notices)
+
+mistakes.stop_if_any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_authmail.apps import AuthmailConfig
 from django_authmail.conf import EMAIL_NAMES
+from example_project.names import LINK_PATHS
 
 #: Options of the mail account, and their names in the environment.
 _ACCOUNT = {
@@ -32,6 +33,10 @@ class ServiceMailConfig(AuthmailConfig):
         "Use Redis or RabbitMQ.": "Set CELERY_BROKER_URL to Redis or RabbitMQ.",
         "AUTHMAIL_IDEMPOTENCY_TTL_SECONDS": "API_IDEMPOTENCY_TTL_SECONDS",
         "AUTHMAIL_LINK_BASE_URL": "MAGIC_LINK_BASE_URL",
+        **{
+            f"AUTHMAIL_LINK_PATHS has {{token}} in the path for {kind!r}": f"{name} has {{token}}"
+            for kind, name in LINK_PATHS.items()
+        },
         "AUTHMAIL_METRICS_ENABLED is True": "METRICS_ENABLED is on",
         "AUTHMAIL_METRICS_ENABLED": "METRICS_ENABLED",
         "AUTHMAIL_METRICS_REQUIRE_AUTH = True": "METRICS_REQUIRE_AUTH=true",

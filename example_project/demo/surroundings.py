@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from example_project.environment import BASE_DIR, NAMES, OWN_PREFIXES
+from example_project.environment import BASE_DIR
+from example_project.names import NAMES, OWN_PREFIXES
 from example_project.requirements import require_demo
 
 if TYPE_CHECKING:

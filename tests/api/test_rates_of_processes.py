@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from example_project.certificates import ServerCertificate
-from example_project.environment import NAMES
+from example_project.names import NAMES
 from tests import smtp_server as servers
 from tests.api import web
 from tests.api.conftest import OTP

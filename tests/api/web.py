@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from example_project.environment import NAMES
 from example_project.metrics import VARIABLE
+from example_project.names import NAMES
 from tests import smtp_server as servers
 
 ROOT = Path(__file__).parents[2]

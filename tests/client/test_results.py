@@ -203,8 +203,9 @@ def test_each_fault_is_a_line_of_the_text(client: Any, service: Service) -> None
         {"pointer": "/user_name", "detail": "Ensure this field has no more than 100 characters."},
         {"pointer": "", "detail": "is no object"},
     ]
-    members = {"request_id": "call-1", "hint": "Change them.", "errors": errors}
-    service.script(problem(422, "validation_error", **members))
+    service.script(
+        problem(422, "validation_error", request_id="call-1", hint="Change them.", errors=errors)
+    )
     with pytest.raises(InvalidRequest) as caught:
         client.send_otp(*OTP)
     assert str(caught.value).splitlines() == [

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from example_project.environment import NAMES
+from example_project.names import NAMES
 
 ROOT = Path(__file__).parents[2]
 SERVER = ["/usr/bin/gunicorn", "example_project.wsgi"]

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from example_project.environment import NAMES, Environment, make_folder, parse_env_file
+from example_project.env_file import parse_env_file
+from example_project.environment import Environment
+from example_project.files import make_folder
+from example_project.mistakes import Mistakes
+from example_project.names import NAMES
 
 SECRET = "pa55-w0rd"
 
@@ -214,6 +218,42 @@ def test_base_url(value: str) -> None:
 def test_no_base_url(value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="^X "):
         environment(X=value).base_url("X")
+
+
+@pytest.mark.parametrize("path", ["/login", "/login/{token}/", ""])
+def test_link_path(path: str) -> None:
+    assert environment(X=f" {path} ").link_path("X") == path
+
+
+@pytest.mark.parametrize(
+    "path", ["login", "//evil.example", "https://a.example/x", "/a?b", "/../a"]
+)
+def test_no_link_path(path: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="^X must be a path that begins with one /"):
+        environment(X=path).link_path("X")
+
+
+def test_mistakes_are_collected_and_their_names_read_as_if_they_had_no_value() -> None:
+    mistakes = Mistakes()
+    env = Environment({"PORT": "x", "TIME_ZONE": "y", "A": "1"}, mistakes=mistakes)
+
+    assert env.integer("PORT", 8000) == 8000
+    assert env.time_zone("TIME_ZONE", "Asia/Seoul") == "Asia/Seoul"
+    assert env.integer("A", 2) == 1
+    assert [mistake.split()[0] for mistake in mistakes] == ["PORT", "TIME_ZONE"]
+    with pytest.raises(ImproperlyConfigured, match="^2 mistakes in the environment:\n  PORT is "):
+        mistakes.stop_if_any()
+
+
+def test_only_mistakes_are_collected() -> None:
+    mistakes = Mistakes()
+    with pytest.raises(ZeroDivisionError), mistakes:
+        1 / 0  # noqa: B018 - it raises
+    mistakes.stop_if_any()
+    with mistakes:
+        raise ImproperlyConfigured("PORT is wrong.")
+    with pytest.raises(ImproperlyConfigured, match=r"^PORT is wrong\.$"):
+        mistakes.stop_if_any()
 
 
 def test_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from example_project.certificates import ServerCertificate
-from example_project.environment import NAMES, Environment
+from example_project.environment import Environment
 from example_project.metrics import VARIABLE, share_metrics
+from example_project.names import NAMES
 from tests import smtp_server as servers
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from django_authmail import conf
 from django_authmail.management.commands import sendtestmail
 from django_authmail.outcomes import ErrorCode
-from example_project.environment import NAMES
+from example_project.names import NAMES
 from tests.example.conftest import Load
 from tests.example.test_settings import mailer, notices
 from tests.settings import BASE_DIR

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from django_authmail.notifiers import registry
+from django_authmail.notifiers.links import LinkNotifier
 from example_project.certificates import ServerCertificate
 from example_project.commands import needs_mail_server
-from example_project.environment import NAMES
+from example_project.names import LINK_PATHS, NAMES
 from tests import smtp_server as servers
 from tests.example.conftest import Load
 
@@ -348,6 +350,80 @@ def test_a_mistake_stops_the_start_by_name(
         load(**{"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com", **values})
 
 
+WRONG = {
+    "SMTP_HOST": "mail:587",
+    "SMTP_PORT": "smtp",
+    "SMTP_FROM": "Example",
+    "PORT": "70000",
+    "METRICS_ENABLED": "on",
+    "DATABASE_URL": "oracle://u:pa55@h/x",
+    "CACHE_URL": "redis://:pa55@[::1",
+    "CELERY_BROKER_URL": "reddis://:pa55@h",
+    "WEBHOOK_ALLOW_HOSTS": "http://b.example",
+    "WEBHOOK_CA_FILE": "/nonexistent/ca.pem",
+    "MAGIC_LINK_BASE_URL": "app.example.com",
+    "MAGIC_LINK_PATH": "login",
+    "TIME_ZONE": "Asia/Soul",
+}
+
+
+def test_all_mistakes_are_told_at_once(load: Load) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(**WRONG, SMTP_USE_TLS="yes", SMTP_USE_SSL="yes")
+
+    first, *lines = str(caught.value).splitlines()
+    assert first == "14 mistakes in the environment:"
+    assert {line.split()[0].rstrip(":") for line in lines} == {*WRONG, "SMTP_USE_TLS"}
+    assert len(lines) == 14
+    assert "  SMTP_PORT is 'smtp'; it must be a whole number, from 1 to 65535." in lines
+    assert "pa55" not in str(caught.value)
+
+
+def test_what_is_missing_is_told_with_the_mistakes(load: Load) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(PORT="70000")
+
+    lines = str(caught.value).splitlines()
+    assert [line.split()[0] for line in lines] == ["3", "PORT", "SMTP_HOST", "SMTP_FROM"]
+
+
+def test_libraries_that_are_missing_are_told_with_the_mistakes(
+    load: Load, not_installed: NotInstalled
+) -> None:
+    not_installed("redis", "psycopg", "psycopg2")
+    urls = {"DATABASE_URL": "postgres://h/d", "CACHE_URL": "redis://h/1"}
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(SMTP_HOST="mail", SMTP_FROM="x", CELERY_BROKER_URL="redis://h/0", **urls)
+
+    lines = str(caught.value).splitlines()
+    assert [" ".join(line.split()[:2]) for line in lines] == [
+        "4 mistakes",
+        "DATABASE_URL needs",
+        "CACHE_URL needs",
+        "SMTP_FROM is",
+        "CELERY_BROKER_URL needs",
+    ]
+
+
+def test_paths_of_links(load: Load) -> None:
+    settings = load(
+        SMTP_HOST="mail",
+        SMTP_FROM="a@example.com",
+        MAGIC_LINK_PATH="/login/{token}",
+        PASSWORD_RESET_PATH="/reset",
+        WELCOME_PATH="",
+    )
+    assert settings["AUTHMAIL_LINK_PATHS"] == {
+        "magic-link": "/login/{token}",
+        "password-reset": "/reset",
+    }
+
+
+def test_each_kind_with_a_link_has_a_name_for_its_path() -> None:
+    kinds = (registry.get(kind) for kind in registry.kinds())
+    assert {kind.kind for kind in kinds if issubclass(kind, LinkNotifier)} == {*LINK_PATHS}
+
+
 @pytest.mark.parametrize(
     ("argv", "needs"),
     [
@@ -414,8 +490,25 @@ def test_every_process_stops_without_smtp_host(tmp_path: Path, command: tuple[st
     result = run(tmp_path, *command)
 
     assert result.returncode != 0
-    last_line = result.stderr.strip().splitlines()[-1]
-    assert "SMTP_HOST is not set" in last_line
+    *_, smtp_host, smtp_from = result.stderr.strip().splitlines()
+    assert smtp_host.startswith("  SMTP_HOST is not set")
+    assert smtp_from.startswith("  SMTP_FROM is not set")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("manage.py", "migrate"),
+        ("-m", "gunicorn", "example_project.wsgi", "--workers", "1"),
+        ("-m", "uvicorn", "example_project.asgi:application", "--port", "0"),
+    ],
+)
+def test_every_process_tells_all_mistakes(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = run(tmp_path, *command, **WRONG)
+
+    assert result.returncode != 0
+    told = [line.split()[0].rstrip(":") for line in result.stderr.splitlines() if line[:2] == "  "]
+    assert {*WRONG} <= {*told}
 
 
 @pytest.mark.parametrize(
