@@ -41,7 +41,7 @@ else:
 State = WebhookDelivery.State
 #: A page of what is due so soon looks again by itself.
 _SOON = timedelta(seconds=10)
-#: What is due for so long waits for a worker, or for others to the same host.
+#: What is due for so long waits for a worker, or for others to the same receiver.
 _LONG = timedelta(seconds=10)
 _LOOK_SECONDS = 2
 _OF_A_REQUEST = "request"

@@ -594,6 +594,10 @@ class Migration(migrations.Migration):
             model_name="webhookdelivery",
             index=models.Index(fields=["due_at", "host", "state"], name="authmail_webhook_due"),
         ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(fields=["attempt_count", "due_at"], name="authmail_webhook_untried"),
+        ),
         migrations.AddConstraint(
             model_name="webhookdelivery",
             constraint=models.CheckConstraint(

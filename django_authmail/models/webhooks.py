@@ -103,7 +103,7 @@ class WebhookDelivery(models.Model):
         Message, models.CASCADE, verbose_name=_("message"), related_name="webhooks", null=True
     )
     type = models.CharField(_("event"), max_length=40)
-    #: Of its URL: a host is sent to by few at a time, whatever the number of endpoints there.
+    #: Of its URL: to a host few are under way at a time, whatever the number of endpoints there.
     host = models.CharField(_("host"), max_length=255)
     #: URL and secret of a request's own webhook, sealed as one value; NULL when final.
     sealed_target = models.BinaryField(null=True, editable=False)
@@ -132,9 +132,11 @@ class WebhookDelivery(models.Model):
         verbose_name = _("webhook delivery")
         verbose_name_plural = _("webhook deliveries")
         indexes = [
-            # The only one that couriers read: what is final has no due time.
+            # What couriers read: what is final has no due time.
             # The state in it is for the gauges, which count them without reading a row.
             models.Index(fields=["due_at", "host", "state"], name="authmail_webhook_due"),
+            # What was never tried, past what was: after an outage that may be all that is due.
+            models.Index(fields=["attempt_count", "due_at"], name="authmail_webhook_untried"),
         ]
         constraints = [
             models.CheckConstraint(

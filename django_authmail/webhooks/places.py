@@ -1,21 +1,29 @@
-"""Which of the due deliveries are sent next: each host has a few places, and no more than these.
+"""Which of the due deliveries are sent next: those that there is a place for.
 
-A delivery takes a place up while it is under way, and a unique constraint holds over all processes
-that no two have the same: a receiver that is slow keeps couriers for others free, and one that was
-down is not run over.
+A delivery takes a place of its host up while it is under way, and a unique constraint holds over
+all processes that no two have the same. A receiver, which is an endpoint, or what requests name of
+one host, has two of them at most: one that is slow keeps places for others at its host free. And a
+host has few: many receivers there keep couriers for other hosts free, and a host that was down is
+not run over.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from django.db import connections
 from django.db.models import Q, QuerySet
 
 from django_authmail.models import WebhookDelivery
 
-#: Deliveries that are under way to one host at a time, over all processes.
+#: Deliveries that are under way to one receiver at a time, over all processes. No constraint holds
+#: that: in the moment in which others at its host come and go, two couriers may give it one more.
 PLACES = 2
+#: Deliveries that are under way to one host at a time, over all processes: of a service that many
+#: of a project's customers use, four may hang before the others notice.
+HOST_PLACES = 8
 #: Due rows that are looked at for each one that is wanted: those of a busy host stand in the way.
 _LOOKED_AT = 10
 #: Times that it is looked behind the rows of busy hosts.
@@ -29,28 +37,29 @@ def choose(
 ) -> dict[int, list[WebhookDelivery]]:
     """Return up to `limit` rows, the longest due first, by the place that each gets."""
     chosen: dict[int, list[WebhookDelivery]] = {}
-    taken: dict[str, set[int]] = {}
+    hosts: dict[str, _Host] = {}
     wanted = limit * _LOOKED_AT
     for _ in range(_ROUNDS):
-        full = [host for host, places in taken.items() if len(places) >= PLACES]
         before = [row.pk for rows in chosen.values() for row in rows]
-        # One whose lease has ended has its place already.
+        # By an index of its own: those tried before may be all that is due, but for a few.
         wished = due if retries > 0 else due.filter(attempt_count=0)
         found = list(
-            wished.exclude(Q(host__in=full) & Q(state=_PENDING))
+            # One whose lease has ended has its place already.
+            wished.exclude(_without_place(hosts) & Q(state=_PENDING))
             .exclude(pk__in=before)
             .order_by("due_at")
-            .only("id", "host", "place", "attempt_count")[:wanted]
+            .only("id", "host", "endpoint", "place", "attempt_count")[:wanted]
         )
-        taken |= _places({row.host for row in found}.difference(taken), using)
+        hosts |= _hosts({row.host for row in found}.difference(hosts), using)
         for row in found:
-            free = _place(row, taken[row.host])
+            host = hosts[row.host]
+            place = host.place_for(row.endpoint_id) if row.place is None else row.place
             is_retry = row.attempt_count > 0
-            if free is None or (is_retry and retries <= 0):
+            if place is None or (is_retry and retries <= 0):
                 continue
             retries -= is_retry
-            taken[row.host].add(free)
-            chosen.setdefault(free, []).append(row)
+            host.receivers[place] = row.endpoint_id
+            chosen.setdefault(place, []).append(row)
             if sum(map(len, chosen.values())) >= limit:
                 return chosen
         if len(found) < wanted:
@@ -70,20 +79,53 @@ def locked(
     return {place: [row for row in rows if row.pk in locked] for place, rows in chosen.items()}
 
 
-def _place(row: WebhookDelivery, taken: Collection[int]) -> int | None:
-    if row.place is not None:
-        return row.place
-    return next((place for place in range(PLACES) if place not in taken), None)
+@dataclass(slots=True)
+class _Host:
+    """A host, and which receiver has each of its places that are taken.
+
+    A receiver is the id of an endpoint; None: what requests name.
+    """
+
+    receivers: dict[int, uuid.UUID | None] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.receivers) >= HOST_PLACES
+
+    @property
+    def busy(self) -> set[uuid.UUID | None]:
+        """Which receivers have no more than they have now."""
+        having = list(self.receivers.values())
+        return {receiver for receiver in having if having.count(receiver) >= PLACES}
+
+    def place_for(self, receiver: uuid.UUID | None) -> int | None:
+        if receiver in self.busy:
+            return None
+        return next((place for place in range(HOST_PLACES) if place not in self.receivers), None)
 
 
-def _places(hosts: Collection[str], using: str) -> dict[str, set[int]]:
-    """Return the places that are taken of each host."""
-    taken: dict[str, set[int]] = {host: set() for host in hosts}
-    if taken:
+def _without_place(hosts: dict[str, _Host]) -> Q:
+    """Return the condition of rows that there is no place for."""
+    full = [name for name, host in hosts.items() if host.is_full]
+    named = [name for name, host in hosts.items() if None in host.busy]
+    busy = {name: host.busy - {None} for name, host in hosts.items() if host.busy - {None}}
+    return (
+        Q(host__in=full)
+        | Q(endpoint__isnull=True, host__in=named)
+        # Pair by pair would be too much for one statement. An endpoint has one URL: it is hardly
+        # ever at two of these hosts.
+        | Q(endpoint__in=set().union(*busy.values()), host__in=list(busy))
+    )
+
+
+def _hosts(names: Collection[str], using: str) -> dict[str, _Host]:
+    """Return the hosts of these names, with the places that are taken."""
+    hosts = {name: _Host() for name in names}
+    if hosts:
         rows = WebhookDelivery.objects.using(using)
         # By the index of the constraint; `place` not NULL would read all that was ever sent there.
-        found = rows.filter(host__in=list(taken), place__in=range(PLACES))
-        for host, place in found.values_list("host", "place"):
+        found = rows.filter(host__in=list(hosts), place__in=range(HOST_PLACES))
+        for host, place, receiver in found.values_list("host", "place", "endpoint"):
             if place is not None:
-                taken[host].add(place)
-    return taken
+                hosts[host].receivers[place] = receiver
+    return hosts

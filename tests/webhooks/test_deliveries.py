@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpo
 from django_authmail.outbox import queue
 from django_authmail.outbox.intake import Intake
 from django_authmail.sealing import seal
-from django_authmail.webhooks import deliveries, endpoints, replaying, settlement
+from django_authmail.webhooks import deliveries, endpoints, places, replaying, settlement
 from django_authmail.webhooks.backoff import next_delay
 from django_authmail.webhooks.deliveries import Claim
 from django_authmail.webhooks.posting import Posted
@@ -40,7 +41,9 @@ def endpoint() -> WebhookEndpoint:
     return rows.endpoint()
 
 
-def waiting(endpoint: WebhookEndpoint, count: int = 1, **changes: Any) -> list[WebhookDelivery]:
+def waiting(
+    endpoint: WebhookEndpoint | None, count: int = 1, **changes: Any
+) -> list[WebhookDelivery]:
     now = db_now("default")
     values: dict[str, Any] = {
         "endpoint": endpoint,
@@ -100,6 +103,33 @@ def test_many_for_a_busy_host_do_not_stand_in_the_way_of_others(
     waiting(endpoint, 100)
     waiting(endpoint, 1, host=HOSTS[1], due_at=db_now("default"))
     assert sorted(claim.host for claim in claimed(4)) == [HOSTS[0], HOSTS[0], HOSTS[1]]
+
+
+def test_endpoints_of_one_host_have_places_of_their_own_and_the_host_no_more_than_it_has(
+    endpoint: WebhookEndpoint,
+) -> None:
+    waiting(endpoint, 5)
+    others = [rows.endpoint() for _ in range(2 * places.HOST_PLACES)]
+    for other in others:
+        waiting(other, due_at=db_now("default"))
+    claims = claimed(2 * places.HOST_PLACES)
+    counts = Counter(claim.endpoint for claim in claims)
+    assert counts[endpoint.pk] == places.PLACES
+    assert counts.total() == places.HOST_PLACES
+    assert claimed(8) == []
+    settle(next(claim for claim in claims if claim.endpoint == others[0].pk), posted())
+    # Not one of the first endpoint's: it has two under way.
+    assert [claim.endpoint in {other.pk for other in others} for claim in claimed(8)] == [True]
+
+
+def test_what_requests_name_of_one_host_is_one_receiver_beside_its_endpoints(
+    endpoint: WebhookEndpoint,
+) -> None:
+    waiting(None, 5, sealed_target=b"only counted")
+    waiting(endpoint, 5)
+    chosen = places.choose(WebhookDelivery.objects.all(), 8, 8, "default")
+    picked = Counter(row.endpoint_id for rows in chosen.values() for row in rows)
+    assert picked == {None: places.PLACES, endpoint.pk: places.PLACES}
 
 
 def test_of_what_was_tried_before_no_more_is_claimed_than_is_wanted(

@@ -45,7 +45,7 @@ _ENDPOINT_HELP = "its id or how that begins, or its description or URL, as `list
 _MOST_OVERLAP_HOURS = endpoints.MOST_OVERLAP // timedelta(hours=1)
 #: Between two looks at what became of a test.
 _LOOK_SECONDS = 0.1
-#: Beyond the time that one attempt may take: others may be on their way to the same host.
+#: Beyond the time that one attempt may take: others may be on their way to the same receiver.
 _MARGIN_SECONDS = 15.0
 
 
@@ -276,7 +276,8 @@ class Command(BaseCommand):
             if now - began > seconds:
                 raise CommandError(
                     f"It was not sent within {seconds:.0f} s: others are on their way to "
-                    f"{delivery.host}, {places.PLACES} at a time. It is sent after them."
+                    f"{delivery.host}, {places.PLACES} at a time to one endpoint and "
+                    f"{places.HOST_PLACES} to the host. It is sent after them."
                 )
             if now - shown >= 1:
                 shown = now
