@@ -2,7 +2,7 @@
 
 Threads post (`sending`), and know no database. The courier's own thread does what concerns it for
 all of them: it settles what has come back, and claims as many as there is room for. A slow receiver
-takes up a place of its host; it delays no mail, for none waits here, and no other receiver for
+takes up its own places; it delays no mail, for none waits here, and no other receiver for
 longer than it takes to be known as slow.
 """
 
@@ -230,7 +230,12 @@ class _Background:
                 return
             self._is_running = True
             self._thread = threading.Thread(target=self._run, name="authmail-courier", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # The system gives no more. The next sweep wakes it again.
+                self._thread, self._is_running = None, False
+                log_line(logger, logging.WARNING, "webhook.few_threads", threads=0)
 
     def stop(self, seconds: float) -> None:
         self._stop.set()

@@ -3,8 +3,7 @@
 Many receivers that hang, as names that lead to a tarpit do, would take up all the threads for as
 long as an attempt may take. So what has been under way for a moment does not count any more: others
 are sent beside it, up to a number of threads at which a process is better left alone. What was
-tried before has half of the width at most, however fast it is: those that keep failing leave room
-for first attempts.
+tried before has half of all that at most: those that keep failing leave room for first attempts.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from queue import SimpleQueue
 
 from django.core.exceptions import ImproperlyConfigured
@@ -60,16 +59,18 @@ class Senders:
     @property
     def free(self) -> int:
         """How many more may be sent now."""
-        quick = sum(claim.seconds_held < SLOW_AFTER for claim in self._in_hand.values())
-        most = self._most if time.monotonic() < self._few_until else self._width * MOST
-        return max(min(self._width - quick, most - len(self._in_hand)), 0)
+        return _room(self._in_hand.values(), self._width, self._most_now)
 
     @property
     def room_for_retries(self) -> int:
         """How many of them may have been tried before."""
-        tried = sum(claim.attempt > 1 for claim in self._in_hand.values())
+        tried = [claim for claim in self._in_hand.values() if claim.attempt > 1]
         # Rounded up: a courier with one thread tries again too.
-        return max((self._width + 1) // 2 - tried, 0)
+        return _room(tried, (self._width + 1) // 2, (self._most_now + 1) // 2)
+
+    @property
+    def _most_now(self) -> int:
+        return self._most if time.monotonic() < self._few_until else self._width * MOST
 
     def send(self, claims: Sequence[Claim]) -> None:
         """Post these side by side with the others; those without a thread come back untried."""
@@ -111,7 +112,8 @@ class Senders:
             try:
                 thread.start()
             except RuntimeError:
-                self._most = max(self._staying, 1)
+                # None at all: nothing is claimed that could only be given back.
+                self._most = self._staying
                 self._few_until = time.monotonic() + FEW_FOR
                 log_line(logger, logging.WARNING, "webhook.few_threads", threads=self._staying)
                 return number - self._staying
@@ -127,6 +129,12 @@ class Senders:
     def _work(self) -> None:
         while (claim := self._claims.get()) is not None:
             self._back.put((claim, _sent(claim)))
+
+
+def _room(claims: Collection[Claim], width: int, most: int) -> int:
+    """Return how many may be sent beside `claims`: up to `width` quick ones, and `most` in all."""
+    quick = sum(claim.seconds_held < SLOW_AFTER for claim in claims)
+    return max(min(width - quick, most - len(claims)), 0)
 
 
 def _sent(claim: Claim) -> End | None:

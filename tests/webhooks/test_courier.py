@@ -122,14 +122,15 @@ def test_nobody_there_is_tried_again(receiver: Receiver) -> None:
     assert (row.state, row.reason, row.status_code) == ("pending", "connection_refused", None)
 
 
-def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
+# By its other name it is another host.
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"], ids=["another host", "the same host"])
+def test_a_slow_receiver_delays_no_other(receiver: Receiver, host: str) -> None:
     released = threading.Event()
     receiver.before = released.wait
     slow, _ = endpoints.create(receiver.url)
-    # By its other name it is another host.
     with receiving() as quick:
         quick.before = released.set
-        quick_url = quick.url.replace("127.0.0.1", "localhost")
+        quick_url = quick.url.replace("127.0.0.1", host)
         for _ in range(5):
             endpoints.send_test(slow.pk)
         fast, _ = endpoints.create(quick_url)
@@ -141,9 +142,18 @@ def test_a_slow_receiver_delays_no_other(receiver: Receiver) -> None:
     assert len(receiver.received) == 5
 
 
-@pytest.mark.parametrize("tried", [0, 1], ids=["first attempts", "tried before"])
-def test_slow_hosts_that_take_all_of_the_width_delay_no_first_attempt_to_another(
-    receiver: Receiver, tried: int
+@pytest.mark.parametrize(
+    ("slow_tried", "tried"),
+    [(0, 0), (1, 0), (0, 1), (1, 1)],
+    ids=[
+        "first attempts delay no first attempt",
+        "what was tried before delays no first attempt",
+        "first attempts do not delay what was tried before",
+        "what was tried before does not delay what was, too",
+    ],
+)
+def test_slow_hosts_that_take_all_of_the_width_delay_nothing_to_another(
+    receiver: Receiver, slow_tried: int, tried: int
 ) -> None:
     released = threading.Event()
     in_time: list[bool] = []
@@ -153,12 +163,13 @@ def test_slow_hosts_that_take_all_of_the_width_delay_no_first_attempt_to_another
         delivery = endpoints.send_test(slow.pk)
         # As names that all lead to one receiver.
         WebhookDelivery.objects.filter(pk=delivery.pk).update(
-            host=f"{number // 2}.example.com", attempt_count=tried
+            host=f"{number // 2}.example.com", attempt_count=slow_tried
         )
     with receiving() as quick:
         quick.before = released.set
         other, _ = endpoints.create(quick.url)
-        endpoints.send_test(other.pk)
+        delivery = endpoints.send_test(other.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(attempt_count=tried)
         assert deliver() == 7
         assert len(quick.received) == 1
     # The quick one was served while the others hung.
@@ -213,6 +224,53 @@ def test_where_the_system_gives_few_threads_these_send_and_the_rest_waits(
     make_due()
     deliver()
     assert list(receiver.ids.values()) == [1] * 6
+
+
+def test_a_courier_that_gets_no_thread_takes_one_look_and_waits(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    for number in range(20):
+        delivery = endpoints.send_test(row.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    start, stop = threading.Thread.start, threading.Event()
+    pauses: list[int] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "authmail-sender" and not pauses:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def pause(seconds: float) -> None:
+        pauses.append(WebhookDelivery.objects.filter(due_at__lte=db_now("default")).count())
+        stop.set()
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(stop, "wait", pause)
+    assert Courier(4).run(stop) == 4
+    # The others were left to couriers that have threads.
+    assert pauses == [16]
+    assert caplog.text.count("webhook.few_threads threads=0") == 1
+    assert receiver.received == []
+
+
+def test_a_process_that_gets_no_thread_for_its_courier_says_so_and_is_woken_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    row, _ = endpoints.create(receiver.url)
+    endpoints.send_test(row.pk)
+    background = courier._Background()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        background.wake()
+    assert caplog.text.count("webhook.few_threads threads=0") == 1
+    background.wake()
+    background.stop(60)
+    assert len(receiver.received) == 1
 
 
 def test_a_courier_of_one_thread_tries_again(receiver: Receiver) -> None:
