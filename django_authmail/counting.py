@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 from django.core.cache import InvalidCacheBackendError, caches
@@ -60,7 +61,8 @@ def missing_timeouts() -> dict[str, int]:
         return {}
     given = caches.settings[conf.limits_cache]
     location = given.get("LOCATION") or ()
-    places = [location] if isinstance(location, str) else location
+    # Several in one string are told apart as Django's backends do.
+    places = re.split("[;,]", location) if isinstance(location, str) else location
     for base in type(cache).__mro__:
         needed, options = _TIMEOUTS.get(f"{base.__module__}.{base.__qualname__}", ((), {}))
         for name in needed:

@@ -1064,6 +1064,18 @@ class TestDeployed:
                 "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
             ),
             (
+                f"{CACHES}.redis.RedisCache",
+                "redis://cache:6379/1?socket_timeout=1,redis://reader:6379/1",
+                {},
+                "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
+            ),
+            (
+                f"{CACHES}.redis.RedisCache",
+                "redis://cache:6379/1;redis://reader:6379/1?socket_timeout=1",
+                {},
+                "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
+            ),
+            (
                 f"{CACHES}.memcached.PyMemcacheCache",
                 "cache:11211",
                 {"timeout": 1, "connect_timeout": None},
@@ -1099,8 +1111,11 @@ class TestDeployed:
         settings.CACHES = {"default": cache | {"OPTIONS": ast.literal_eval(hint)}}
         assert found(deploy=True) == {}
 
-    def test_w114_a_timeout_in_the_url_will_do(self, settings: Settings) -> None:
-        location = "redis://cache:6379/1?socket_timeout=0.5"
+    @pytest.mark.parametrize(
+        "rest", ["", ",redis://a/1?socket_timeout=1;redis://b?socket_timeout=1"]
+    )
+    def test_w114_a_timeout_in_each_url_will_do(self, settings: Settings, rest: str) -> None:
+        location = f"redis://cache:6379/1?socket_timeout=0.5{rest}"
         cache = {"BACKEND": f"{CACHES}.redis.RedisCache", "LOCATION": location}
         settings.CACHES = {"default": cache}
         assert found(deploy=True) == {}
