@@ -82,6 +82,16 @@ def test_a_message_s_page_says_what_to_do(admin_client: Client, refused: Message
         assert secret not in text
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_is_code_in_a_hint_looks_like_code(
+    admin_client: Client, queued: Message, language: str
+) -> None:
+    Message.objects.update(reason="mailer_unusable", error_code="unknown")
+    for page in (LOG, f"{LOG}{queued.pk}/change/"):
+        response = admin_client.get(page, headers={"Accept-Language": language})
+        assert "<code>manage.py check</code>" in response.content.decode()
+
+
 def test_the_sealed_body_is_neither_shown_nor_read(
     admin_client: Client, queued: Message, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

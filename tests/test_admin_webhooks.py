@@ -368,9 +368,9 @@ def test_what_is_not_believed_is_looked_for_at_the_secret_that_signed_it(
         page = f"{DELIVERIES}{sent.pk}/change/"
         text, korean = text_of(admin_client, page), text_of(admin_client, page, "ko")
         # For the delivery, and for its one attempt.
-        assert text.count("the `webhook_secret` of the request") == (2 if is_own else 0)
+        assert text.count("the <code>webhook_secret</code> of the request") == (2 if is_own else 0)
         assert text.count("the secret that was shown last") == (0 if is_own else 2)
-        assert ("요청의 `webhook_secret`" in korean) == is_own
+        assert ("요청의 <code>webhook_secret</code>" in korean) == is_own
 
 
 @pytest.mark.parametrize("count", [1, 6])

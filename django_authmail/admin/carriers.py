@@ -18,6 +18,7 @@ from django_authmail.conf import conf
 from django_authmail.models import Carrier
 from django_authmail.outbox import carriers
 from django_authmail.outbox.carriers import Status
+from django_authmail.wording import marked
 
 if TYPE_CHECKING:
     _CarrierAdmin = admin.ModelAdmin[Carrier]
@@ -94,7 +95,7 @@ def _row(status: Status) -> dict[str, Any]:
         "is_paused": status.paused_at is not None,
         "failures": status.failure_count,
         "reason": status.reason,
-        "hint": hints.hint(status.reason),
+        "hint": marked(hints.hint(status.reason)),
         "quotas": [
             {
                 "window": _WINDOWS[quota.window],

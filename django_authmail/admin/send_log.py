@@ -28,6 +28,7 @@ from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.notifiers import registry
 from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import ErrorCode
+from django_authmail.wording import marked
 
 if TYPE_CHECKING:
     _RecipientInline = admin.TabularInline[Recipient, Message]
@@ -194,7 +195,7 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
                 '<code>{}</code> / <code>{}</code><div class="help">{}</div>',
                 row.error_code,
                 row.reason,
-                hints.hint(row.reason),
+                marked(hints.hint(row.reason)),
             )
         if row.provider_id:
             # Word by word: an id with hyphens goes to the next line before it is cut at one.
@@ -210,7 +211,7 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
         return format_html(
             "{}<br><strong>{}</strong> <code>{}</code> / <code>{}</code>",
             state,
-            hints.hint(row.reason),
+            marked(hints.hint(row.reason)),
             row.error_code,
             row.reason,
         )

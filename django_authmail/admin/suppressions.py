@@ -27,6 +27,7 @@ from django_authmail.keyring.owners import owner_choices, owner_name
 from django_authmail.models import Message, Suppression
 from django_authmail.outbox import suppression
 from django_authmail.outcomes import Reason
+from django_authmail.wording import marked
 
 #: Addresses that the page which asks shows by themselves.
 _MOST_SHOWN = 100
@@ -153,7 +154,7 @@ class SuppressionAdmin(AddressSearch):
     @admin.display(description=_("reason"), ordering="reason")
     def why(self, row: Suppression) -> SafeString:
         return format_html(
-            '<code>{}</code><div class="help">{}</div>', row.reason, hints.hint(row.reason)
+            '<code>{}</code><div class="help">{}</div>', row.reason, marked(hints.hint(row.reason))
         )
 
     @admin.display(description=_("created"), ordering="created_at")

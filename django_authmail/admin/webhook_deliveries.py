@@ -31,6 +31,7 @@ from django_authmail.models import (
 )
 from django_authmail.webhooks import events, replaying
 from django_authmail.webhooks.hints import event_meaning, hint
+from django_authmail.wording import marked
 
 if TYPE_CHECKING:
     _AttemptInline = admin.TabularInline[WebhookAttempt, WebhookDelivery]
@@ -117,7 +118,7 @@ class WebhookAttemptInline(shown.ReadOnly, _AttemptInline):
         return format_html(
             '<code>{}</code><div class="help">{}</div>',
             row.reason,
-            hint(row.reason, row.status_code, of_request=row.delivery.endpoint_id is None),
+            marked(hint(row.reason, row.status_code, of_request=row.delivery.endpoint_id is None)),
         )
 
 
@@ -252,9 +253,9 @@ class WebhookDeliveryAdmin(shown.ReadOnly, AddressSearch):
 
     @admin.display(description=_("last answer"))
     def last(self, row: WebhookDelivery) -> SafeString:
-        todo = hint(row.reason, row.status_code, of_request=row.endpoint_id is None)
         answer = _answer(row) or shown.EMPTY
-        return format_html('{}<div class="help">{}</div>', answer, todo)
+        todo = hint(row.reason, row.status_code, of_request=row.endpoint_id is None)
+        return format_html('{}<div class="help">{}</div>', answer, marked(todo))
 
     @admin.display(description=_("event"))
     def event(self, row: WebhookDelivery) -> SafeString:

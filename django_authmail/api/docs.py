@@ -162,13 +162,14 @@ class ErrorsView(_DocsView):
                     code,
                     kind.status,
                     _(kind.title),
-                    _marked(wording.said(kind.hint)),
+                    wording.marked(wording.said(kind.hint)),
                     self._again(kind),
                 )
                 for code, kind in KINDS.items()
             )
             reasons = (
-                (f"reason-{reason}", reason, hints.hint_for_caller(reason)) for reason in Reason
+                (f"reason-{reason}", reason, wording.marked(hints.hint_for_caller(reason)))
+                for reason in Reason
             )
             body = format_html(
                 '<main class="authmail-errors"><h1>{}</h1>\n{}\n<h2>{}</h2>\n{}</main>',
@@ -207,16 +208,6 @@ def _table(heads: Sequence[str], rows: Iterable[tuple[object, ...]]) -> SafeStri
         "<table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n</table>",
         format_html_join("", "<th>{}</th>", ((head,) for head in heads)),
         format_html_join("\n", '<tr id="{}"><th scope="row"><code>{}</code></th>{}</tr>', body),
-    )
-
-
-def _marked(text: str) -> SafeString:
-    """Return a text of ours with its `code` as HTML."""
-    parts = text.split("`")
-    return format_html_join(
-        "",
-        "{}",
-        ((format_html("<code>{}</code>", p) if i % 2 else p,) for i, p in enumerate(parts)),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from django.apps import apps
 from django.contrib.staticfiles import finders
 from django.test import Client, modify_settings
 from django.urls import clear_url_caches, include, path
@@ -101,6 +102,16 @@ def test_the_page_of_errors_is_korean_for_koreans() -> None:
     html = Client().get("/docs/errors", headers={"Accept-Language": "ko"}).content.decode()
     assert [kind.title for kind in KINDS.values() if f">{kind.title}<" in html] == []
     assert '<td data-head="의미">API 키가 없습니다</td>' in html
+
+
+def test_what_is_code_looks_like_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"the mail settings": "`mail.toml`"}
+    monkeypatch.setattr(apps.get_app_config("authmail"), "words", words)
+    html = Client().get("/docs/errors").content.decode()
+    assert "`" not in html
+    codes, reasons = html.split("<h2>")
+    assert "<code>Idempotency-Key</code>" in codes
+    assert "has to check <code>mail.toml</code> and the network" in reasons
 
 
 def test_every_code_has_its_place_on_the_page_of_errors() -> None:
