@@ -8,15 +8,20 @@ from html.parser import HTMLParser
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.http.response import HttpResponseBase
 from django.test import Client
 
 from django_authmail.models import WebhookEndpoint
 from django_authmail.webhooks import endpoints, targets
 from tests.webhooks.receiver import Receiver
+from tests.webhooks.rows import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Form = dict[str, list[str]]
+#: How a look at an endpoint begins.
+SELECT = f"SELECT {connection.ops.quote_name(WebhookEndpoint._meta.db_table)}"
 
 
 class _Controls(HTMLParser):
@@ -112,13 +117,49 @@ def test_a_change_between_a_look_at_the_form_and_its_being_saved_is_not_overwrit
     form["url"] = [f"{receiver.url}/2"]
     check: Callable[[str], targets.Target] = targets.check
 
-    def meanwhile(url: str) -> targets.Target:
+    def changed_first(url: str) -> targets.Target:
         if url == f"{receiver.url}/2":
             endpoints.change(row.pk, url=f"{receiver.url}/3")
         return check(url)
 
-    monkeypatch.setattr(targets, "check", meanwhile)
+    monkeypatch.setattr(targets, "check", changed_first)
     assert "Nothing was saved" in saved(admin_client, row, form)
+
+
+# What a person is told, in Django's own words, wherever it is noticed first.
+GONE = {"en": "Perhaps it was deleted?", "ko": "삭제된 값이 아닌지 확인해주세요."}
+
+
+@pytest.mark.parametrize("language", GONE)
+@pytest.mark.parametrize("look", [1, 2], ids=["before it is looked at", "before it is saved"])
+def test_says_that_what_is_changed_was_deleted_meanwhile(
+    admin_client: Client, row: WebhookEndpoint, look: int, language: str
+) -> None:
+    form = opened(admin_client, row) | {"description": ["other"]}
+    with meanwhile(SELECT, lambda: endpoints.delete(row.pk), time=look):
+        answer = admin_client.post(page_of(row), form, headers={"Accept-Language": language})
+    assert_gone(admin_client, answer, language)
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("look", [1, 2], ids=["before it is looked at", "before it is done"])
+@pytest.mark.parametrize("page", ["test", "rotate"])
+def test_says_that_what_is_tested_or_rotated_was_deleted_meanwhile(
+    admin_client: Client, row: WebhookEndpoint, look: int, page: str
+) -> None:
+    url = page_of(row).replace("change", page)
+    controls = _Controls()
+    if page == "rotate":
+        controls.feed(admin_client.get(url).content.decode())
+    with meanwhile(SELECT, lambda: endpoints.delete(row.pk), time=look):
+        answer = admin_client.post(url, controls.found | {"hours": ["1"]})
+    assert_gone(admin_client, answer)
+
+
+def assert_gone(client: Client, answer: HttpResponseBase, language: str = "en") -> None:
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    page = client.get("/admin/", headers={"Accept-Language": language}).content.decode()
+    assert GONE[language] in page
 
 
 def test_a_form_that_says_nothing_of_what_it_showed_is_compared_with_the_row(

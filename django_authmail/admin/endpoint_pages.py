@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -54,11 +55,17 @@ class EndpointPages:
 
     @property
     def urls(self) -> list[URLPattern]:
-        wrap = self._admin.admin_site.admin_view
-        return [
-            path("<uuid:id>/rotate/", wrap(self.rotate), name="authmail_webhookendpoint_rotate"),
-            path("<uuid:id>/test/", wrap(self.test), name="authmail_webhookendpoint_test"),
-        ]
+        return [self._path("rotate", self.rotate), self._path("test", self.test)]
+
+    def _path(self, page: str, view: Callable[..., HttpResponse]) -> URLPattern:
+        def view_or_gone(request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+            try:
+                return view(request, id)
+            except WebhookEndpoint.DoesNotExist:
+                return shown.gone(self._admin, request, id)
+
+        wrapped = self._admin.admin_site.admin_view(view_or_gone)
+        return path(f"<uuid:id>/{page}/", wrapped, name=f"authmail_webhookendpoint_{page}")
 
     def links(self, row: WebhookEndpoint) -> dict[str, str]:
         """Return what the page of an endpoint shows of this."""
@@ -147,9 +154,7 @@ class EndpointPages:
     def _row(self, request: HttpRequest, id: uuid.UUID) -> WebhookEndpoint:
         if not self._admin.has_change_permission(request):
             raise PermissionDenied
-        row: WebhookEndpoint | None = self._admin.get_queryset(request).filter(pk=id).first()
-        if row is None:
-            raise Http404
+        row: WebhookEndpoint = self._admin.get_queryset(request).get(pk=id)
         return row
 
     def _url(self, page: str, *args: Any) -> str:

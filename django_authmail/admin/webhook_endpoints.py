@@ -88,10 +88,13 @@ class WebhookEndpointAdmin(shown.PlainTitles):
         return super().add_view(request, form_url, {**(extra_context or {}), **buttons})
 
     def changeform_view(
-        self, request: HttpRequest, *args: Any, **options: Any
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **options: Any
     ) -> HttpResponse:  # the arguments are Django's
         try:
-            return super().changeform_view(request, *args, **options)
+            return super().changeform_view(request, object_id, *args, **options)
+        except WebhookEndpoint.DoesNotExist:
+            # Somebody has deleted it since Django looked.
+            return shown.gone(self, request, object_id)
         except MissingExtra as error:
             messages.error(request, str(error))
         except WebhookUrlRefused as error:
