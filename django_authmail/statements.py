@@ -8,18 +8,39 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from types import NoneType
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Model
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Field,
+    ForeignKey,
+    Model,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    UUIDField,
+)
 
 from django_authmail import clock
 
 #: What a statement found.
 Rows = list[tuple[Any, ...]]
 M = TypeVar("M", bound=Model)
+
+# Values that PostgreSQL's drivers take as they are, and fields that have nothing to do to them. Not
+# what inherits from one of these: an enumeration is its value to Django, and may be its name to a
+# driver.
+_PLAIN = frozenset((bool, datetime, int, NoneType, str, UUID))
+_PLAINLY = frozenset((
+    BooleanField, CharField, DateTimeField, ForeignKey, PositiveIntegerField,
+    PositiveSmallIntegerField, UUIDField,
+))  # fmt: skip
 
 
 class Trip:
@@ -174,17 +195,25 @@ def marks(values: Collection[object]) -> str:
     return f"({', '.join(['%s'] * len(values))})"
 
 
-def _stored(one: Model) -> list[Field[Any, Any]]:
+@cache
+def _stored(model: type[Model]) -> list[Field[Any, Any]]:
     """Return the fields whose values do not come from the database."""
-    meta = one._meta
+    meta = model._meta
     return [field for field in meta.concrete_fields if field is not meta.auto_field]
+
+
+@cache
+def _names(model: type[Model], using: str) -> str:
+    """Return their columns, as they stand in a statement."""
+    quoted = connections[using].ops.quote_name
+    return ", ".join(quoted(str(field.column)) for field in _stored(model))
 
 
 def _batches(objects: Sequence[M], using: str) -> Iterator[Sequence[M]]:
     """Yield as many at once as a statement can have values for."""
     if not objects:
         return
-    size = max(1, connections[using].ops.bulk_batch_size(_stored(objects[0]), objects))
+    size = max(1, connections[using].ops.bulk_batch_size(_stored(type(objects[0])), objects))
     for start in range(0, len(objects), size):
         yield objects[start : start + size]
 
@@ -193,8 +222,9 @@ def _insertion(
     batch: Sequence[Model], using: str, *, returning: Field[Any, Any] | None = None
 ) -> tuple[str, list[Any]]:
     connection = connections[using]
-    target = table(type(batch[0]), using)
-    fields = _stored(batch[0])
+    model = type(batch[0])
+    target = table(model, using)
+    fields = _stored(model)
     if connection.vendor == "postgresql" and returning is None and len(batch) > 1:
         shared, apart = _parted(batch, fields, connection)
         if shared and apart:
@@ -205,19 +235,20 @@ def _insertion(
                 f"INSERT INTO {target} ({names}) SELECT {once}, {each} FROM {_listed(apart)}",
                 [*(column.values[0] for column in shared), *_in_rows(apart)],
             )
-    quoted = connection.ops.quote_name
-    names = ", ".join(quoted(str(field.column)) for field in fields)
     # In the order of `batch`: the keys are told in that of the VALUES.
     rows = ", ".join([marks(fields)] * len(batch))
-    sql = f"INSERT INTO {target} ({names}) VALUES {rows}"
+    sql = f"INSERT INTO {target} ({_names(model, using)}) VALUES {rows}"
     if returning is not None:
-        sql += f" RETURNING {quoted(str(returning.column))}"
-    values = [
-        field.get_db_prep_save(getattr(one, field.attname), connection)
-        for one in batch
-        for field in fields
-    ]
-    return sql, values
+        sql += f" RETURNING {connection.ops.quote_name(str(returning.column))}"
+    return sql, [_value(one, field, connection) for one in batch for field in fields]
+
+
+def _value(one: Model, field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Any:
+    """Return what a row has of a field, as the database takes it."""
+    value = getattr(one, field.attname)
+    if type(value) in _PLAIN and type(field) in _PLAINLY and connection.vendor == "postgresql":
+        return value  # what Django would come to by six calls
+    return field.get_db_prep_save(value, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +263,7 @@ class _Column:
     def of(
         cls, rows: Sequence[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper
     ) -> _Column:
-        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows]
-        return cls(field, connection, values)
+        return cls(field, connection, [_value(row, field, connection) for row in rows])
 
     @property
     def name(self) -> str:
