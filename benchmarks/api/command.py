@@ -37,7 +37,12 @@ CLIENTS = 8
 GAP = 0.02
 _ASYNC = {"Prefer": "respond-async"}
 #: What requests in a second are counted of.
-_RATED = {"background": "/send/otp", "row": "/row", "empty": "/empty"}
+_RATED = {
+    "background": "/send/otp",
+    "statements": "/statements",
+    "row": "/row",
+    "empty": "/empty",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +132,13 @@ def _measured(plan: Plan, folder: Path) -> Run:
         for _ in range(6 * WORKERS):
             ask("/send/otp")
             connection.close()  # the next one may come to another worker
-        output.say(f"one request at a time: about {plan.requests * 0.52:.0f} s ...")
+        output.say(f"one request at a time: about {plan.requests * 0.55:.0f} s ...")
         for _ in range(plan.requests):
             # In turn: what disturbs the machine disturbs all of them.
             send("now", "/send/otp")
             waits["background"].append(ask("/send/otp", **_ASYNC))
             send("naive", "/naive")
+            waits["statements"].append(ask("/statements"))
             waits["row"].append(ask("/row"))
             waits["empty"].append(ask("/empty"))
         sent = 6 * WORKERS + 2 * plan.requests

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import uuid
+from functools import lru_cache
 from typing import Any
 
 import django
@@ -43,13 +45,18 @@ settings.configure(
 )
 django.setup()
 
-from django.core.mail import send_mail  # noqa: E402 - the settings come first, here and below
+from django.core.cache import cache  # noqa: E402 - the settings come first, here and below
+from django.core.mail import send_mail  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from rest_framework.request import Request  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
+
+from django_authmail import outbox  # noqa: E402
+from django_authmail.notifiers import OTPNotifier  # noqa: E402
+from django_authmail.outbox.intake import Intake  # noqa: E402
 
 
 class EmptyView(APIView):
@@ -74,6 +81,54 @@ class RowView(APIView):
         return Response({}, status=202)
 
 
+class StatementsView(APIView):
+    """What is asked of the cache and the database for a mail, by hand. Nothing else is done.
+
+    Statements and values are those that this package sent for one: only ids and hashes are new.
+    """
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        if not cache.add("counted", 1, 60):
+            cache.incr("counted")
+        statements, id, hashes = _statements()
+        new_hashes = {known: os.urandom(32).hex() for known in hashes}
+        new_id = uuid.uuid4()
+
+        def new(value: Any) -> Any:  # of a column
+            if value == id:
+                return new_id
+            if isinstance(value, str):
+                for known, other in new_hashes.items():
+                    value = value.replace(known, other)
+            return value
+
+        with transaction.atomic(), connection.cursor() as cursor:
+            for sql, values in statements:
+                cursor.execute(sql, [new(value) for value in values])
+                while cursor.nextset():
+                    pass
+        return Response({}, status=202)
+
+
+@lru_cache
+def _statements() -> tuple[list[tuple[str, list[Any]]], uuid.UUID, set[str]]:
+    """Return what takes a mail on, with its id and hashes."""
+    found: list[tuple[str, list[Any]]] = []
+
+    def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+        found.append((sql, list(values)))
+        return execute(sql, values, many, context)
+
+    message = OTPNotifier().build("somebody@example.net", user_name="a", code="4829")
+    with connection.execute_wrapper(note):
+        row = outbox.submit(message, owner="key:benchmark", intake=Intake())
+    texts = [value for _, values in found for value in values if isinstance(value, str)]
+    return found, row.id, set(re.findall(r"\b[0-9a-f]{64}\b", " ".join(texts)))
+
+
 class SendMailView(APIView):
     """How a project without this package does it."""
 
@@ -96,6 +151,7 @@ class SendMailView(APIView):
 urlpatterns: list[Any] = [
     path("empty", EmptyView.as_view()),
     path("row", RowView.as_view()),
+    path("statements", StatementsView.as_view()),
     path("naive", SendMailView.as_view()),
     path("", include("django_authmail.api.urls")),
 ]
