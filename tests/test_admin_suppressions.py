@@ -12,11 +12,13 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
+from pytest_django.fixtures import Settings
 
 from django_authmail import keyring, outbox
 from django_authmail.clock import db_now
 from django_authmail.hashes import address_hash, mask
 from django_authmail.keyring import Terms
+from django_authmail.management import findings
 from django_authmail.models import Suppression
 from tests.outbox.factories import auth_message
 
@@ -166,3 +168,26 @@ def test_a_message_s_page_leads_to_what_stopped_it(
     assert "/suppression/" not in page_of(client, page)
     suppressed.delete()
     assert "q=recipient" not in page_of(admin_client, page)
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["address stored", "hash alone"])
+def test_after_a_rotation_a_page_leads_to_what_an_older_key_has_hashed_if_it_has_the_address(
+    admin_client: Client, settings: Settings, stored: bool
+) -> None:
+    settings.AUTHMAIL_STORE_ADDRESSES = stored
+    settings.AUTHMAIL_HASH_KEYS = ["o" * 32]
+    suppressed = suppress(HONG)
+    settings.AUTHMAIL_HASH_KEYS = ["n" * 32, "o" * 32]
+    row = outbox.submit(auth_message(to=(HONG,)))
+    assert row.reason == "suppressed"
+    text = page_of(admin_client, f"/admin/authmail/message/{row.pk}/change/")
+    link = re.search('href="([^"]*/suppression/[^"]*q=recipient[^"]*)"', text)
+    # Two hashes of one address by two keys have nothing in common.
+    assert (link is not None) is stored
+    if link is not None:
+        found = admin_client.get(html.unescape(link[1])).context["cl"].result_list
+        assert list(found) == [suppressed]
+    # Whoever types the address finds both.
+    answer = admin_client.post(LIST, {"authmail_search": "1", "q": HONG}, follow=True)
+    assert list(answer.context["cl"].result_list) == [suppressed]
+    assert [each["reason"] for each in findings.suppressions(HONG)] == ["bad_recipient"]

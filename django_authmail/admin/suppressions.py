@@ -23,6 +23,7 @@ from django.utils.translation import ngettext
 from django_authmail import hints
 from django_authmail.admin import shown
 from django_authmail.admin.address_search import AddressSearch, by_hashes
+from django_authmail.hashes import address_hashes
 from django_authmail.keyring.owners import owner_choices, owner_name
 from django_authmail.models import Message, Suppression
 from django_authmail.outbox import suppression
@@ -172,7 +173,12 @@ def page_of_stops(site: AdminSite, request: HttpRequest, row: Message) -> str | 
         return None
     if not site.get_model_admin(Suppression).has_view_permission(request):
         return None
-    stopped = row.recipients.filter(reason=Reason.SUPPRESSED).values("address_hash")
+    stopped = {
+        found
+        for each in row.recipients.filter(reason=Reason.SUPPRESSED)
+        # Where the address is stored, by every key: it may have been suppressed before a rotation.
+        for found in (each.address_hash, *(address_hashes(each.address) if each.address else ()))
+    }
     stops = Suppression.objects.filter(owner=row.owner, address_hash__in=stopped)
     if not (hashes := sorted(stops.values_list("address_hash", flat=True))):
         return None
