@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import (
@@ -27,12 +27,24 @@ class NoTables(ImproperlyConfigured, DatabaseError):
     """Raised where migrations are missing. Whoever expects a DatabaseError gets one."""
 
 
+class StatementTooLarge(ImproperlyConfigured, DatabaseError):
+    """Raised where MariaDB or MySQL takes no statement as large as one: it would never work."""
+
+
 #: Seconds that a verb goes on trying: a server that restarts, a deadlock, a locked SQLite file. It
 #: is under what a lease outlives its hand-over by, so that an outcome is recorded while it counts.
 PATIENCE = 12.0
 #: What a database raises that cannot work at the moment, whatever it is asked: it restarts, its
 #: disk is full, it is read-only, two transactions collided.
 FAILED = (OperationalError, InterfaceError, InternalError)
+#: Characters from which on MariaDB and MySQL are asked whether they take a statement: where it is
+#: much too large they only hang up in the middle of it, as they do when they restart.
+_LARGE = 500_000
+#: What server and client call one that is too large, where they do tell.
+_TOO_LARGE = frozenset((1153, 2020))
+_REMEDY = (
+    "raise max_allowed_packet of the database server, or send smaller mails, or fewer at a time"
+)
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
@@ -48,13 +60,14 @@ def retried(
 
     Raises:
         OperationalError, InterfaceError, InternalError: the database did not recover in time.
+        StatementTooLarge: it never takes this, however often it is tried.
     """
     connection = connections[using]
     give_up = time.monotonic() + patience
     pause = _FIRST_PAUSE
     while True:
         try:
-            with transaction.atomic(using=using, durable=durable):
+            with transaction.atomic(using=using, durable=durable), _sizes_watched(using):
                 return work()
         except FAILED as error:
             # Tables that are not there do not come back by waiting.
@@ -72,11 +85,48 @@ def retried(
 
 
 @contextmanager
-def explained_when_missing() -> Iterator[None]:
-    """Raise NoTables, which says what to do, where the outbox has no tables."""
+def explained(using: str) -> Iterator[None]:
+    """Raise what says what to do: NoTables where the outbox has no tables, or StatementTooLarge."""
     try:
-        yield
+        with _sizes_watched(using):
+            yield
     except DatabaseError as error:
         if lacks_tables(error):
             raise NoTables(f"The outbox cannot work: {NO_TABLES}.") from error
         raise
+
+
+@contextmanager
+def _sizes_watched(using: str) -> Iterator[None]:
+    """Raise StatementTooLarge where a statement is, inside."""
+    connection = connections[using]
+    if connection.vendor != "mysql":
+        # The others take 1 GB.
+        yield
+        return
+    try:
+        with connection.execute_wrapper(_refuse_too_large):
+            yield
+    except OperationalError as error:
+        if _TOO_LARGE.isdisjoint(error.args[:1]):
+            raise
+        text = f"A mail makes a statement that is larger than the database takes: {_REMEDY}."
+        raise StatementTooLarge(text) from error
+
+
+def _refuse_too_large(
+    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+) -> Any:  # the arguments and the result are those of Django's wrappers
+    size = len(sql)
+    if not many:
+        size += sum(len(value) for value in params or () if isinstance(value, str | bytes))
+    if size > _LARGE:
+        with context["connection"].cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            [most] = cursor.fetchone()
+        if size > most:
+            raise StatementTooLarge(
+                f"The database takes no statement of more than {most} bytes, and a mail makes one "
+                f"of {size}: {_REMEDY}."
+            )
+    return execute(sql, params, many, context)

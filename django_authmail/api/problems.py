@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import translation
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -31,6 +32,10 @@ _PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._-]{0,200}", re.ASCII)
 
 #: A server that restarts is back within some seconds; what asks again costs one connection.
 _DATABASE_SECONDS = 1
+
+_TOO_LARGE_FOR_THE_DATABASE = _(
+    "The mail has to be smaller, or whoever runs this service raises max_allowed_packet."
+)
 
 #: Languages of the hints.
 LANGUAGES = ("en", "ko")
@@ -186,6 +191,9 @@ def _problem(error: Exception) -> Problem | None:
 
 def _failure(error: Exception) -> Problem:
     """Return the problem for an error that is nobody's answer, and was logged."""
+    if isinstance(error, transactions.StatementTooLarge):
+        detail = "The mail is larger than the database of this service takes."
+        return Problem("payload_too_large", detail, hint=_TOO_LARGE_FOR_THE_DATABASE)
     if isinstance(error, transactions.FAILED) and not logs.lacks_tables(error):
         # After a hand-over, no such error comes here: its outcome is what is answered.
         detail = "The database of this service did not answer, or not in time."

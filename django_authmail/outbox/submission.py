@@ -20,7 +20,7 @@ from django_authmail.outbox.record import Record
 from django_authmail.outbox.rows import New, Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
 from django_authmail.statements import Rows, Trip
-from django_authmail.transactions import explained_when_missing, retried
+from django_authmail.transactions import explained, retried
 from django_authmail.webhooks import recording
 
 
@@ -70,7 +70,7 @@ def submit_many(
 ) -> list[Message]:
     """Record `messages` as `submit` does, all of them or none, in few queries."""
     using = router.db_for_write(Message)
-    with explained_when_missing(), transaction.atomic(using=using):
+    with explained(using), transaction.atomic(using=using):
         now, dead = _time_and_suppressed(messages, using, owner=owner)
         created = [
             rows.new(
