@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, router
+from django.db import DatabaseError, router
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.clock import db_now
@@ -112,26 +112,25 @@ class Entry:
             return message
         return replace(message, message_id=self.retried.message_id)
 
-    def begin(self, using: str) -> None:
-        """Write the record, before anything else is read or written.
+    def begin(self, trip: Trip) -> None:
+        """Write the record, as the first statement of `trip`.
+
+        The trip raises IntegrityError where another request with the same key has written it.
 
         Raises:
-            Outrun: another request with the same key has.
+            Outrun: another one has taken the record over.
         """
         request, before = self.standing.request, self.standing.record
-        records = IdempotencyRecord.objects.using(using)
         # Its times follow with the message: nobody sees it before.
         values = {"fingerprint": request.fingerprints[0], "answer": None}
         if before is None:
-            try:
-                records.create(
-                    scope=request.scope, created_at=_NO_TIME, expires_at=_NO_TIME, **values
-                )
-            except IntegrityError:
-                raise Outrun from None
+            new = IdempotencyRecord(
+                scope=request.scope, created_at=_NO_TIME, expires_at=_NO_TIME, **values
+            )
+            trip.insert([new])
             return
         # Compare and swap: who comes second waits for the first, and then finds it changed.
-        unchanged = records.filter(
+        unchanged = IdempotencyRecord.objects.using(trip.using).filter(
             scope=before.scope, message=before.message_id, expires_at=before.expires_at
         )
         if not unchanged.update(**values):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 
-from django_authmail.exceptions import RecipientSuppressed
+from django_authmail.exceptions import Outrun, RecipientSuppressed
 from django_authmail.models import Message
 from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
@@ -41,23 +43,17 @@ class Intake:
         retried = None if self.entry is None else self.entry.retried
         return None if retried is None else retried.id
 
-    def open(self, using: str) -> None:
-        """Do what comes before anything else is read or written.
-
-        Raises:
-            Outrun: another request with the same key was faster.
-        """
-        if self.entry is not None:
-            self.entry.begin(using)
-
     def admit(self, message: Recordable, using: str, *, owner: str, is_test: bool) -> datetime:
         """Do what comes before the message's row, and return the time of the transaction.
 
         Raises:
+            Outrun: another request with the same key was faster.
             RecipientSuppressed: nothing is sent to a recipient.
             RecipientCooldown: a recipient had enough of this kind.
         """
-        with Trip(using) as trip:
+        with self._outrun_by_none(), Trip(using) as trip:
+            if self.entry is not None:
+                self.entry.begin(trip)
             suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
             use = limits.ask_within(message, trip, is_test=is_test)
             # Last: counting may have waited for another message to the same mailbox, and this one
@@ -73,6 +69,14 @@ class Intake:
         """Do what needs the message's row to be there, along with it."""
         if self.entry is not None:
             self.entry.point_to(row, trip)
+
+    @contextmanager
+    def _outrun_by_none(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            # Nothing else of the trip can meet a constraint.
+            raise Outrun from None
 
     def give_back(self) -> None:
         """Count nothing against the recipients: the message surely was not sent.

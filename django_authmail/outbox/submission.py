@@ -143,8 +143,6 @@ def _taken_in(
             # The COMMIT before was done, though its answer was lost: a second row would be a
             # second mail.
             return written[-1]
-        if intake is not None:
-            intake.open(using)
         # Behind what may have waited for another transaction, and once for all that follows.
         if intake is None:
             now = db_now(using)

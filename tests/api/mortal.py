@@ -27,8 +27,8 @@ from tests.api.conftest import Api  # noqa: E402
 
 #: When a process dies: before or after which function.
 STEPS: dict[str, tuple[str, Any, str]] = {
-    "the record is written": ("after", Entry, "begin"),
-    "the limits are asked": ("after", Intake, "open"),
+    "nothing is written": ("after", Entry, "begin"),
+    "the record is written": ("after", Intake, "admit"),
     "the message is written": ("after", Entry, "point_to"),
     "both are committed": ("before", HandOver, "run"),
     "the server has the mail": ("before", queue, "settle"),

@@ -177,7 +177,7 @@ def mortal(django_db_setup: None, certificate: ServerCertificate) -> Iterator[Mo
 
 
 @pytest.mark.parametrize(
-    "step", ["the record is written", "the message is written", "the limits are asked"]
+    "step", ["nothing is written", "the record is written", "the message is written"]
 )
 @pytest.mark.parametrize("prefer", ["", "respond-async"])
 def test_a_request_that_dies_before_its_commit_was_none(
