@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 
 from django_authmail import keyring, keys
 from django_authmail.clock import db_now
@@ -22,6 +25,8 @@ TERMS = Terms(
     rate_per_minute=7,
 )
 HOUR = timedelta(hours=1)
+PARALLEL = 8
+WAVES = 5
 
 
 def test_both_are_valid_until_the_overlap_ends() -> None:
@@ -70,6 +75,26 @@ def test_only_the_newest_of_a_holder_is_rotated() -> None:
         keyring.rotate(first, overlap=HOUR)
     third, _ = keyring.rotate(second, overlap=HOUR)
     assert third.holder == first.holder == first.pk
+
+
+def test_of_those_who_rotate_a_key_at_the_same_time_one_does() -> None:
+    newest, _ = keyring.issue("shop", TERMS)
+    barrier = threading.Barrier(PARALLEL)
+
+    def rotate(key: ApiKey) -> ApiKey | None:
+        try:
+            barrier.wait(60)
+            return keyring.rotate(key, overlap=HOUR)[0]
+        except NotRotatable:
+            return None
+        finally:
+            connections.close_all()
+
+    for wave in range(WAVES):
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            made = list(pool.map(rotate, [newest] * PARALLEL))
+        [newest] = filter(None, made)
+        assert ApiKey.objects.count() == wave + 2
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,15 @@ from django_authmail.exceptions import (
     WebhookUrlRefused,
 )
 from django_authmail.models import WebhookDelivery, WebhookEndpoint
+from django_authmail.secret import Secret
 from django_authmail.webhooks import deliveries, endpoints
 from tests.webhooks.receiver import Receiver
 from tests.webhooks.rows import meanwhile, only, refuse, types
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+PARALLEL = 8
+WAVES = 5
 
 
 def secrets_of(row: WebhookEndpoint) -> tuple[str, ...]:
@@ -101,13 +105,36 @@ def test_an_overlap_has_an_end(receiver: Receiver) -> None:
     assert secrets_of(row) == (first,)
 
 
-def test_of_two_who_rotate_what_they_saw_at_the_same_time_one_does(receiver: Receiver) -> None:
+def test_what_was_rotated_since_it_was_seen_is_not_rotated(receiver: Receiver) -> None:
     row, first = endpoints.create(receiver.url)
     seen = bytes(row.sealed_secrets)
     second = endpoints.rotate(row.pk, overlap=timedelta(hours=1), seen=seen)
     with pytest.raises(EndpointChanged):
         endpoints.rotate(row.pk, overlap=timedelta(0), seen=seen)
     assert secrets_of(row) == (second, first)
+
+
+def test_of_those_who_rotate_what_they_saw_at_the_same_time_one_does(receiver: Receiver) -> None:
+    row, first = endpoints.create(receiver.url)
+    secrets = [first]
+    barrier = threading.Barrier(PARALLEL)
+
+    def rotate(seen: bytes) -> Secret | None:
+        try:
+            barrier.wait(60)
+            return endpoints.rotate(row.pk, overlap=timedelta(hours=1), seen=seen)
+        except EndpointChanged:
+            return None
+        finally:
+            connections.close_all()
+
+    for _ in range(WAVES):
+        row.refresh_from_db()
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            made = list(pool.map(rotate, [bytes(row.sealed_secrets)] * PARALLEL))
+        [secret] = filter(None, made)
+        secrets.insert(0, secret)
+        assert secrets_of(row) == tuple(secrets)
 
 
 def test_secrets_of_another_endpoint_do_not_open(receiver: Receiver) -> None:
