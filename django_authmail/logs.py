@@ -107,7 +107,8 @@ def lacks_tables(error: BaseException) -> bool:
     """Tell whether a database said that tables or columns are missing: it was not migrated."""
     if not isinstance(error, OperationalError | ProgrammingError):
         return False
-    code = getattr(error.__cause__, "sqlstate", None)
+    # Both drivers of PostgreSQL have it there.
+    code = getattr(getattr(error.__cause__, "diag", None), "sqlstate", None)
     return code in _UNDEFINED or bool(_MISSING.search(str(error)))
 
 
