@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router
 
+from django_authmail.management.moments import iso
 from django_authmail.models import ApiKey, WebhookEndpoint
 
 
@@ -84,5 +85,5 @@ def facts(row: WebhookEndpoint) -> dict[str, Any]:
         "owner": row.owner,
         "enabled": row.enabled,
         "disabled_reason": row.disabled_reason,
-        **{name: value.isoformat() if (value := getattr(row, name)) else None for name in times},
+        **{name: iso(getattr(row, name)) for name in times},
     }

@@ -1,9 +1,9 @@
-"""Points in time as people write them on a command line."""
+"""Points in time on a command line: as people write them, and as programs read them."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from django.core.management.base import CommandError
 from django.utils import timezone
@@ -32,3 +32,8 @@ def moment(text: str, now: datetime, *, option: str) -> datetime:
             "2026-11-26T13:30+09:00; or 90m, 24h, 7d for so long ago."
         )
     return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
+def iso(value: datetime | None) -> str | None:
+    """Return a time in ISO 8601, in UTC: a row's own zone is that of DATABASES."""
+    return None if value is None else value.astimezone(UTC).isoformat()

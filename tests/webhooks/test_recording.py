@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -262,7 +263,7 @@ def test_a_request_s_webhook_has_s0_s_members_and_three_more() -> None:
         "status": "delivered",
         "error_code": None,
         "refused": [],
-        "sent_at": row.accepted_at.isoformat(),
+        "sent_at": row.accepted_at.astimezone(UTC).isoformat(),
         "attempts": 1,
         "id": str(row.id),
         "type": "email.accepted",

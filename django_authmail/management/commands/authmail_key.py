@@ -19,6 +19,7 @@ from django_authmail import keyring, keys
 from django_authmail.clock import db_now
 from django_authmail.exceptions import NotRotatable
 from django_authmail.keyring import Terms
+from django_authmail.management.moments import iso
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey
 from django_authmail.secret import Secret
@@ -273,5 +274,5 @@ def _facts(row: ApiKey) -> dict[str, Any]:
         "networks": row.networks,
         "recipients": row.recipients,
         "rate_per_minute": row.rate_per_minute,
-        **{name: value.isoformat() if (value := getattr(row, name)) else None for name in times},
+        **{name: iso(getattr(row, name)) for name in times},
     }
