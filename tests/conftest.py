@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,8 @@ from django_authmail.api import counts
 from django_authmail.outbox import carriers
 from example_project.certificates import ServerCertificate, make_certificate
 from tests import smtp_server as servers
+from tests.chaos.processes import wait_until
+from tests.chaos.servers import PgBouncer
 from tests.services import require_service
 from tests.webhooks.receiver import Receiver, receiving
 from tests.workers import Broker, UseBroker
@@ -39,6 +43,32 @@ OUR_BACKEND = "django_authmail.smtp.EmailBackend"
 
 UseMailer = Callable[..., None]
 LoseAnswer = Callable[[], list[str]]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Make the database; with AUTHMAIL_TEST_PGBOUNCER=1, all that tests start goes by a pool."""
+    if os.environ.get("AUTHMAIL_TEST_PGBOUNCER") != "1":
+        yield
+        return
+    # Not below pytest's folders: another account could not reach it there.
+    folder = Path(tempfile.mkdtemp(prefix="authmail-pgbouncer-"))
+    folder.chmod(0o755)
+    pool = PgBouncer(folder, connection.settings_dict)
+    try:
+        pool.start()
+        wait_until(pool.answers, "PgBouncer")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+            patch.setitem(connection.settings_dict, "PORT", str(pool.port))
+            patch.setenv("DATABASE_URL", pool.url)
+            connection.close()
+            yield
+            connection.close()
+    finally:
+        # With its connections, which would keep the database from being dropped.
+        pool.end()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,20 @@ DATABASES: dict[str, dict[str, Any]] = {
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not Django's in-memory database: threads and other processes of a test open it too.
     DATABASES["default"]["TEST"] = {"NAME": str(RUN_DIR / "test.sqlite3")}
+elif _environment := os.environ.get("TOX_ENV_NAME"):
+    # Several of them use one server at the same time.
+    _name = f"test_{DATABASES['default']['NAME']}_{_environment}"
+    DATABASES["default"]["TEST"] = {"NAME": _name.replace("-", "_")}
+# How else a project may talk to its database; some environments of tox do.
+if _zone := os.environ.get("AUTHMAIL_TEST_TIME_ZONE"):
+    DATABASES["default"]["TIME_ZONE"] = _zone
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.mysql":
+        # NOW() is then off too, by as much as on a server that has a zone other than UTC.
+        DATABASES["default"]["OPTIONS"]["init_command"] = "SET time_zone = '+09:00'"
+if os.environ.get("AUTHMAIL_TEST_SERVER_SIDE_BINDING") == "1":
+    DATABASES["default"]["OPTIONS"]["server_side_binding"] = True
+if os.environ.get("AUTHMAIL_TEST_PGBOUNCER") == "1":  # which tests/conftest.py starts
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 DEFAULT_FROM_EMAIL = "Example <no-reply@example.com>"
 if hasattr(mail, "mailers"):

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import django_authmail
+from tests.queries import driver, server_binds
 from tests.settings import BASE_DIR
 
 #: Runs in a process of its own that sees the unpacked wheel and not the work tree.
@@ -146,8 +147,17 @@ def test_runs_on_the_database_that_the_environment_names() -> None:
         pytest.skip("not an environment of tox")
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+    server, _, way = environment.partition("-")
     vendors = {"postgres": "postgresql", "mariadb": "mysql"}
-    assert connection.vendor == vendors.get(environment, "sqlite")
+    assert connection.vendor == vendors.get(server, "sqlite")
+    if connection.vendor != "postgresql":
+        return
+    assert driver() == ("psycopg2" if way == "psycopg2" else "psycopg")
+    assert server_binds() == (way == "binding")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT inet_server_port()::text")
+        has_pool = cursor.fetchone()[0] != (connection.settings_dict["PORT"] or "5432")
+    assert has_pool == (way == "pgbouncer")
 
 
 @pytest.mark.parametrize(

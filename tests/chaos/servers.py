@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.chaos.processes import PATIENCE_SECONDS, Child, wait_until
@@ -107,6 +109,47 @@ class PostgreSQL(Server):
         for option in options.split():
             command += ["-c", option]
         return command
+
+
+class PgBouncer(Server):
+    """A pool before a PostgreSQL in which a session lasts as long as a transaction."""
+
+    name = "pgbouncer"
+    account = "postgres"
+
+    def __init__(self, folder: Path, database: Mapping[str, Any]) -> None:
+        # An entry of DATABASES.
+        self._database = database
+        super().__init__(folder)
+
+    @property
+    def url(self) -> str:
+        database = self._database
+        return f"postgres://{database['USER']}@127.0.0.1:{self.port}/{database['NAME']}"
+
+    def _prepare(self) -> None:
+        keys = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
+        given = {option: self._database[key] for option, key in keys.items()}
+        target = " ".join(f"{option}='{value}'" for option, value in given.items() if value)
+        self._config.write_text(
+            f"[databases]\n* = {target}\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            # Who comes is the user above, whom the server asks for the password.
+            "auth_type = any\n"
+            "pool_mode = transaction\n"
+            # Less than the clients of a race.
+            "default_pool_size = 5\n"
+            # What a session held is gone after each transaction, not only after some (its manual).
+            "server_reset_query_always = 1\n"
+        )
+
+    def _command(self) -> list[str]:
+        return [_program("pgbouncer"), str(self._config)]
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "pgbouncer.ini"
 
 
 class MariaDB(Server):
