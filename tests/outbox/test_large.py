@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.db import OperationalError, connection, transaction
 
 from django_authmail import dispatch, outbox
+from django_authmail.backends import OutboxBackend
 from django_authmail.message import Attachment
 from django_authmail.models import Message
 from django_authmail.transactions import StatementTooLarge
@@ -77,7 +78,7 @@ if connection.vendor == "mysql":
             outbox.submit(auth_message())
 
     def test_several_that_are_too_large_together_are_refused_together() -> None:
-        backend = get_connection("django_authmail.backends.OutboxBackend")
+        backend = OutboxBackend(alias="queue")
         mails = [
             EmailMessage("Report", "long " * 100_000, to=["hong@example.com"]) for _ in range(3)
         ]
