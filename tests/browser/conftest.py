@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.services import require_program
 
@@ -21,6 +21,8 @@ def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright keeps an event loop in this thread, and Django then suspects async code.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        # A deadline that only a fault reaches; its own is 5 s.
+        expect.set_options(timeout=60_000)
         chromium = playwright.chromium.launch(executable_path=path, args=options)
         yield chromium
         chromium.close()
