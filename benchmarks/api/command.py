@@ -199,6 +199,8 @@ def _gunicorn(environment: dict[str, str], folder: Path) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "benchmarks.api.project:application"]
     command += ["--workers", str(WORKERS), "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
+    # Not the file in ROOT: that is the example project's, and wants its environment.
+    command += ["--config", os.devnull]
     with (folder / "gunicorn.log").open("w") as log:
         server = subprocess.Popen(  # noqa: S603 - as above
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, process_group=0
