@@ -18,7 +18,7 @@ from tests.outbox.test_queue import accepted, submitted
 from tests.webhooks.rows import endpoint
 from tests.webhooks.test_deliveries import posted, settle
 
-# Not within a transaction: MySQL's ANALYZE would commit it.
+# Not within a transaction: MySQL's OPTIMIZE would commit it.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 _GROWING = "authmail_webhook(?:delivery|attempt)"
@@ -67,7 +67,9 @@ def told() -> WebhookEndpoint:
 def analyze() -> None:
     with connection.cursor() as cursor:
         names = ", ".join(m._meta.db_table for m in (WebhookDelivery, WebhookAttempt))
-        statements = {"postgresql": f"ANALYZE {names}", "mysql": f"ANALYZE TABLE {names}"}
+        # OPTIMIZE also takes away what other tests deleted, as InnoDB's purge does sooner or later:
+        # until then, the planner counts it among what is due.
+        statements = {"postgresql": f"ANALYZE {names}", "mysql": f"OPTIMIZE TABLE {names}"}
         cursor.execute(statements.get(connection.vendor, "ANALYZE"))
 
 
