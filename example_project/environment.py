@@ -256,23 +256,25 @@ class Environment:
     def database(self, name: str, *, default: str) -> dict[str, Any]:
         """Return an entry of DATABASES from a sqlite, postgres or mysql URL.
 
-        The query becomes OPTIONS, but for `conn_max_age`.
+        The query becomes OPTIONS, but for `conn_max_age` and `disable_server_side_cursors`.
         """
         value = self.text(name, default)
         # Its colons are no port, whatever urlsplit makes of them.
         url = _split(name, value.replace("sqlite://:memory:", "sqlite:///:memory:"))
         options = dict(parse_qsl(url.query, keep_blank_values=True))
         # A query per request is cheaper than a connection per request, by far.
-        age = Environment({name: options.pop("conn_max_age", "")})
-        common = {"CONN_MAX_AGE": age.integer(name, 60), "CONN_HEALTH_CHECKS": True}
+        age = f"{name}: conn_max_age"
+        seconds = Environment({age: options.pop("conn_max_age", "")}).integer(age, 60)
+        common = {"CONN_MAX_AGE": seconds, "CONN_HEALTH_CHECKS": True}
         match url.scheme:
             case "sqlite":
                 return {**common, **_sqlite(name, url, options, base_dir=self._base_dir)}
             case "postgres" | "postgresql":
-                return {
-                    **common,
-                    **_server(name, url, "postgresql", {"connect_timeout": 5}, options),
-                }
+                cursors = _truth(name, options, "disable_server_side_cursors")
+                common["DISABLE_SERVER_SIDE_CURSORS"] = cursors
+                binds = _truth(name, options, "server_side_binding")
+                defaults = {"connect_timeout": 5, "server_side_binding": binds}
+                return {**common, **_server(name, url, "postgresql", defaults, options)}
             case "mysql" | "mariadb":
                 mysql = {
                     "charset": "utf8mb4",
@@ -366,6 +368,12 @@ def _sqlite(
             "init_command": "PRAGMA journal_mode=WAL",
         },
     }
+
+
+def _truth(name: str, options: dict[str, str], key: str) -> bool:
+    """Take a bool out of a URL's options: Django asks whether it is True, which no text is."""
+    label = f"{name}: {key}"
+    return Environment({label: options.pop(key, "")}).boolean(label, False)
 
 
 def _server(

@@ -383,7 +383,8 @@ def test_sqlite(url: str, name: str) -> None:
                 "PORT": "5433",
                 "CONN_MAX_AGE": 60,
                 "CONN_HEALTH_CHECKS": True,
-                "OPTIONS": {"connect_timeout": 5},
+                "DISABLE_SERVER_SIDE_CURSORS": False,
+                "OPTIONS": {"connect_timeout": 5, "server_side_binding": False},
             },
         ),
         (
@@ -393,7 +394,11 @@ def test_sqlite(url: str, name: str) -> None:
                 "USER": "",
                 "PORT": "",
                 "CONN_MAX_AGE": 0,
-                "OPTIONS": {"connect_timeout": 2, "sslmode": "require"},
+                "OPTIONS": {
+                    "connect_timeout": 2,
+                    "server_side_binding": False,
+                    "sslmode": "require",
+                },
             },
         ),
         (
@@ -418,6 +423,15 @@ def test_database_servers(url: str, expected: dict[str, Any]) -> None:
     assert {key: database[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("0", False), ("", False)])
+def test_what_django_asks_whether_it_is_true(text: str, value: bool) -> None:
+    url = f"postgres://h/db?server_side_binding={text}&disable_server_side_cursors={text}"
+    database = environment(X=url).database("X", default="")
+
+    assert database["OPTIONS"]["server_side_binding"] is value
+    assert database["DISABLE_SERVER_SIDE_CURSORS"] is value
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -425,7 +439,7 @@ def test_database_servers(url: str, expected: dict[str, Any]) -> None:
         f"postgres://u:{SECRET}@h",
         f"postgres://u:{SECRET}@h:port/db",
         f"postgres://u:{SECRET}@[::1/db",
-        f"postgres://u:{SECRET}@h/db?conn_max_age=x",
+        f"sqlite:///x?server_side_binding=1&password={SECRET}",
         "sqlite://db.sqlite3",
         "sqlite:///",
         "sqlite:///x?timeout=3",
@@ -434,6 +448,24 @@ def test_database_servers(url: str, expected: dict[str, Any]) -> None:
 )
 def test_no_database_url(url: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL") as caught:
+        environment(DATABASE_URL=url).database("DATABASE_URL", default="")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("conn_max_age=x", "DATABASE_URL: conn_max_age is 'x'; it must be a whole number"),
+        ("server_side_binding=on", "DATABASE_URL: server_side_binding is 'on'; it must be 1 or 0"),
+        (
+            "disable_server_side_cursors=2",
+            "DATABASE_URL: disable_server_side_cursors is '2'; it must be 1 or 0",
+        ),
+    ],
+)
+def test_an_option_of_a_database_url_that_is_wrong(query: str, message: str) -> None:
+    url = f"postgres://u:{SECRET}@h/db?{query}"
+    with pytest.raises(ImproperlyConfigured, match=f"^{message}") as caught:
         environment(DATABASE_URL=url).database("DATABASE_URL", default="")
     assert SECRET not in str(caught.value)
 
