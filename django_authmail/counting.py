@@ -66,8 +66,9 @@ def missing_timeouts() -> dict[str, int]:
     for base in type(cache).__mro__:
         needed, options = _TIMEOUTS.get(f"{base.__module__}.{base.__qualname__}", ((), {}))
         for name in needed:
-            # Redis takes them in its URL, too.
-            is_in_url = all(name in parse_qs(urlsplit(place).query) for place in places)
+            # redis-py takes them in its URL too, always in lower case: django-redis hands that on.
+            queries = [parse_qs(urlsplit(place).query) for place in places]
+            is_in_url = all(name.lower() in query for query in queries)
             if given.get("OPTIONS", {}).get(name) is None and not (places and is_in_url):
                 return options
     return {}

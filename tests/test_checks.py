@@ -17,6 +17,7 @@ import pytest
 from celery import Celery
 from celery.app import app_or_default
 from django.core import checks, mail
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache
 from django.core.checks.registry import registry
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
@@ -52,6 +53,19 @@ Mailer = Callable[..., None]
 
 class OwnCache(RedisCache):
     """What a project makes of Django's."""
+
+
+class DjangoRedisCache(BaseCache):
+    """What the check knows of django-redis, which the tests do not install: its name."""
+
+    __module__ = "django_redis.cache"
+    __qualname__ = "RedisCache"
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def incr(self, *args: Any, **options: Any) -> int:
+        raise NotImplementedError  # a check asks nothing of the server
 
 
 @pytest.fixture(autouse=True)
@@ -1087,6 +1101,13 @@ class TestDeployed:
                 {},
                 "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
             ),
+            (
+                "tests.test_checks.DjangoRedisCache",
+                # redis-py refuses the connection for that.
+                "redis://cache:6379/1?SOCKET_TIMEOUT=1",
+                {"socket_timeout": 1},
+                "{'SOCKET_CONNECT_TIMEOUT': 1, 'SOCKET_TIMEOUT': 1}",
+            ),
         ],
     )
     def test_w114_a_cache_without_a_timeout(
@@ -1112,11 +1133,16 @@ class TestDeployed:
         assert found(deploy=True) == {}
 
     @pytest.mark.parametrize(
+        "backend", [f"{CACHES}.redis.RedisCache", "tests.test_checks.DjangoRedisCache"]
+    )
+    @pytest.mark.parametrize(
         "rest", ["", ",redis://a/1?socket_timeout=1;redis://b?socket_timeout=1"]
     )
-    def test_w114_a_timeout_in_each_url_will_do(self, settings: Settings, rest: str) -> None:
+    def test_w114_a_timeout_in_each_url_will_do(
+        self, settings: Settings, rest: str, backend: str
+    ) -> None:
         location = f"redis://cache:6379/1?socket_timeout=0.5{rest}"
-        cache = {"BACKEND": f"{CACHES}.redis.RedisCache", "LOCATION": location}
+        cache = {"BACKEND": backend, "LOCATION": location}
         settings.CACHES = {"default": cache}
         assert found(deploy=True) == {}
 
