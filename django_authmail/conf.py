@@ -279,6 +279,10 @@ class Conf:
         return str(settings.LANGUAGE_CODE)
 
     @property
+    def use_i18n(self) -> bool:
+        return bool(settings.USE_I18N)
+
+    @property
     def limits_cache(self) -> str:
         """The name of the cache that django-ratelimit counts in."""
         return str(getattr(settings, "RATELIMIT_USE_CACHE", "default"))

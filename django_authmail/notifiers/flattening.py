@@ -22,7 +22,6 @@ from django.template import (
     Node,
     NodeList,
     Template,
-    TemplateDoesNotExist,
     Variable,
 )
 from django.template.base import TextNode, VariableNode, render_value_in_context
@@ -34,6 +33,8 @@ from django.utils.translation import gettext, pgettext
 # What a template says inside of tags but for the names of its blocks: there, `block` is a value.
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%(?!\s*(?:end)?block\b).*?%\}")
 _BLOCK = re.compile(r"\bblock\b")
+# Ours have 60. Parts that include parts are copied wherever they stand.
+_MOST_NODES = 2_000
 
 
 # All kinds of mail in both languages, and as many again by which a project replaces them.
@@ -47,7 +48,9 @@ def flattened(template: Template, catalogue: object, *, autoescape: bool) -> Tem
     try:
         with context.bind_template(template):
             nodes = _Flattening(context).of(template)
-    except (_Unknown, TemplateDoesNotExist):
+    except Exception:
+        # Besides what is not known: what is wrong in a part of it. Whoever renders the template is
+        # told of that, if the values of the mail lead there.
         return template
     flat = copy(template)
     flat.nodelist = nodes
@@ -68,6 +71,7 @@ class _Flattening:
         self._included: list[str] = []
         #: How many nodes leave a name in the context.
         self._names_left = 0
+        self._nodes_seen = 0
 
     def of(self, template: Template) -> NodeList:
         """Return the nodes of a template that is rendered by itself."""
@@ -87,8 +91,11 @@ class _Flattening:
         for name, block in {block.name: block for block in blocks}.items():
             self._blocks[name].insert(0, block)
 
-    def _flat(self, nodes: Iterable[Node]) -> NodeList:
+    def _flat(self, nodes: NodeList) -> NodeList:
         flat: list[Node] = []
+        self._nodes_seen += len(nodes)
+        if self._nodes_seen > _MOST_NODES:
+            raise _Unknown
         for new in chain.from_iterable(map(self._flat_node, nodes)):
             if isinstance(new, TextNode) and flat and isinstance(flat[-1], TextNode):
                 flat[-1] = TextNode(flat[-1].s + new.s)
@@ -210,6 +217,8 @@ def _engine(context: Context) -> Engine:
 
 
 def _refuse_block_as_value(template: Template) -> None:
-    # `{{ block.super }}`. In one list, there is no such value.
-    if any(map(_BLOCK.search, _EXPRESSION.findall(template.source))):
+    # `{{ block.super }}`. In one list, there is no such value. A partial does not tell its source.
+    if type(template) is not Template or any(
+        map(_BLOCK.search, _EXPRESSION.findall(template.source))
+    ):
         raise _Unknown

@@ -20,6 +20,7 @@ from django.template.backends.django import DjangoTemplates
 from django.utils import translation
 from django.utils.translation.trans_real import catalog
 
+from django_authmail.conf import conf
 from django_authmail.exceptions import InvalidContext
 from django_authmail.guards import one_line
 from django_authmail.notifiers.flattening import flattened
@@ -132,7 +133,9 @@ def _in_django(base: Engine | None, name: str, is_html: bool) -> _Render:
         # A changed template shows at the next mail; a clone that is kept would cache it.
         template = _clone(base).get_template(name)
     else:
-        template = flattened(_strict(base).get_template(name), catalog(), autoescape=is_html)
+        # Without USE_I18N there need be no catalogue of the project's language.
+        texts = catalog() if conf.use_i18n else None
+        template = flattened(_strict(base).get_template(name), texts, autoescape=is_html)
 
     def rendered(values: Mapping[str, object]) -> str:
         context = _StrictContext(values, autoescape=is_html)

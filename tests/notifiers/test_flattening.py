@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.template import Context, Engine, Template
+from django.template import Context, Engine, Template, defaulttags
 from django.utils import translation
 from django.utils.translation.trans_real import catalog
 from hypothesis import example, given
@@ -81,6 +81,9 @@ SIMPLE = st.sampled_from(
         '{% include "part" with label=name %}',
         '{% include "part" only %}',
         '{% include "none" %}',
+        '{% if missing %}{% include "broken" %}{% endif %}',
+        '{% include "broken" %}',
+        "{% if missing %}{% translate 5 %}{% endif %}",
         "{# nothing #}{% comment %}{{ x }}{% endcomment %}",
         "{% now 'Y' as label %}",
         "{% autoescape off %}{{ name }}{% endautoescape %}",
@@ -144,7 +147,7 @@ def named(source: str, names: list[str]) -> str:
 def test_says_what_django_says(
     trees: list[str], part: str, names: list[list[str]], autoescape: bool
 ) -> None:
-    sources = {"part": LOAD + named(part, ["p"])}
+    sources = {"part": LOAD + named(part, ["p"]), "broken": "{% load nothing %}"}
     levels = ("root", "middle", "leaf")[-len(trees) :]
     above = ""
     for level, tree, order in zip(levels, trees, names, strict=False):
@@ -178,6 +181,22 @@ def test_a_template_may_extend_the_one_that_it_replaces(tmp_path: Path) -> None:
 )
 def test_leaves_what_it_does_not_know_to_django(source: str) -> None:
     leaf = engine(leaf=source, part="").get_template("leaf")
+    assert flattened(leaf, catalog(), autoescape=True) is leaf
+
+
+def test_a_partial_is_left_to_django() -> None:
+    # Django 5.2 has none, and does not find it.
+    leaf = '<{% block a %}{% include "part#p" %}{% endblock %}>'
+    part = "{% partialdef p %}hi{{ block.name }}{% endpartialdef %}"
+    sources = {"leaf": leaf, "part": part if "partialdef" in defaulttags.register.tags else ""}
+    plain, flat = both(sources)
+    assert flat == plain
+
+
+def test_parts_of_parts_of_parts_are_not_copied_without_end() -> None:
+    twice = '{{% if x %}}{{% include "part{0}" %}}{{% endif %}}{{% include "part{0}" %}}'
+    parts = {f"part{number}": twice.format(number + 1) for number in range(20)}
+    leaf = engine(leaf='{% include "part0" %}', part20="", **parts).get_template("leaf")
     assert flattened(leaf, catalog(), autoescape=True) is leaf
 
 

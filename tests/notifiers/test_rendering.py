@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -158,3 +160,27 @@ def test_with_debug_a_changed_template_shows_at_once(write: Write, settings: Set
 
 def test_a_repr_shows_nothing() -> None:
     assert "CANARY" not in repr(render("otp", OTP_VALUES | VALUES, locale="en"))
+
+
+WITHOUT_TRANSLATIONS = """
+import django
+from django.conf import settings
+
+settings.configure(
+    USE_I18N=False,
+    LANGUAGE_CODE="zh-cn",  # Django has no catalogue of this name
+    SECRET_KEY="x" * 50,
+    DEFAULT_FROM_EMAIL="no-reply@example.com",
+)
+django.setup()
+from django_authmail.notifiers import OTPNotifier
+
+print(OTPNotifier().build("kim@example.com", user_name="Kim", code="482901").text_body)
+"""
+
+
+def test_a_project_without_translations_needs_no_catalogue() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRANSLATIONS], capture_output=True, text=True
+    )
+    assert "Hello Kim," in done.stdout, done.stderr
