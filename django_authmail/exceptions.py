@@ -26,7 +26,9 @@ AuthmailError
 ImproperlyConfigured (Django's)
 ├── MissingExtra                        a part of the package whose requirements are not installed
 ├── MailerUnusable                      a mailer that does not exist or cannot carry queued mail
-└── NoLinkBaseURL                       a mail with a link in a project that has no address for it
+├── NoLinkBaseURL                       a mail with a link in a project that has no address for it
+├── NoTables              (DatabaseError)  a database that was not migrated (`transactions`)
+└── StatementTooLarge     (DatabaseError)  a mail that MariaDB or MySQL never takes (`transactions`)
 
 A refusal by a mail server is not here: it is a value, `outcomes.SendResult`.
 """

@@ -97,7 +97,7 @@ def places(error: BaseException) -> str:
 
 
 def _remedy(error: BaseException) -> str:
-    # No input can cause a configuration error, and its text is the remedy.
+    # The text of a configuration error is the remedy, and shows nothing of a mail.
     if isinstance(error, ImproperlyConfigured):
         return str(error)
     return NO_TABLES if lacks_tables(error) else ""

@@ -34,10 +34,11 @@ def answer_once(
 
     Raises:
         Problem: idempotency_in_progress, idempotency_key_reused, or what `run` raises.
+        Outrun: the database refuses the record of the request, and there is no other.
     """
     # Who waited for another is answered as that one was: of fifty that come at once while the mail
     # server refuses, one asks it, instead of each after the other.
-    has_waited = False
+    has_waited = was_refused = False
     while True:
         standing = _find(request)
         if standing.is_running:
@@ -49,7 +50,10 @@ def answer_once(
         try:
             return run(entry)
         except Outrun:
-            pass
+            # The faster one may be erased by now. Twice it is not: something else is wrong.
+            if was_refused and not standing.has_changed():
+                raise
+            was_refused = True
         except Problem:
             # It may be refused because of what the one that was faster has used up or found out.
             if entry.row is not None or not standing.has_changed():

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -51,14 +49,20 @@ class Intake:
             RecipientSuppressed: nothing is sent to a recipient.
             RecipientCooldown: a recipient had enough of this kind.
         """
-        with self._outrun_by_none(), Trip(using) as trip:
-            if self.entry is not None:
-                self.entry.begin(trip)
-            suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
-            use = limits.ask_within(message, trip, is_test=is_test)
-            # Last: counting may have waited for another message to the same mailbox, and this one
-            # is the later of the two.
-            time = trip.ask_time()
+        try:
+            with Trip(using) as trip:
+                if self.entry is not None:
+                    self.entry.begin(trip)
+                suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
+                use = limits.ask_within(message, trip, is_test=is_test)
+                # Last: counting may have waited for another message to the same mailbox, and this
+                # one is the later of the two.
+                time = trip.ask_time()
+        except IntegrityError as error:
+            if self.entry is None:
+                raise
+            # The key of its record, unless the tables are not this package's own.
+            raise Outrun from error
         now = time()
         if found := suppressed(now):
             raise RecipientSuppressed(frozenset(found))
@@ -69,14 +73,6 @@ class Intake:
         """Do what needs the message's row to be there, along with it."""
         if self.entry is not None:
             self.entry.point_to(row, trip)
-
-    @contextmanager
-    def _outrun_by_none(self) -> Iterator[None]:
-        try:
-            yield
-        except IntegrityError:
-            # Nothing else of the trip can meet a constraint.
-            raise Outrun from None
 
     def give_back(self) -> None:
         """Count nothing against the recipients: the message surely was not sent.

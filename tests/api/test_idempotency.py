@@ -435,3 +435,18 @@ def test_a_repeat_waits_for_the_first_which_is_still_running(
         assert (status, replay) == (200, False)
         assert [other.result(30) for other in others] == [(200, content, True)] * 2
     assert len(smtp_server.mails) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_table_that_takes_no_record_is_an_error_and_no_repeat(api: Api) -> None:
+    table = connection.ops.quote_name(IdempotencyRecord._meta.db_table)
+    with connection.cursor() as cursor:
+        # As a newer version, or somebody's hand, may have it.
+        cursor.execute(f"ALTER TABLE {table} ADD COLUMN more int CHECK (more IS NOT NULL)")
+    try:
+        problem(api.post(Idempotency_Key=KEY, Prefer="respond-async"), 500, "internal_error")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} DROP COLUMN more")
+    assert not Message.objects.exists()
+    assert api.post(Idempotency_Key=KEY, Prefer="respond-async").status_code == 202
