@@ -14,7 +14,7 @@ from django_authmail.models import Attempt, Message
 from django_authmail.outbox import queue
 from django_authmail.statements import Trip
 from tests.outbox.factories import auth_message
-from tests.queries import go_together
+from tests.queries import go_together, statements_of
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,19 @@ def test_what_is_inserted_reads_as_it_was(count: int, keys: bool) -> None:
                 assert getattr(stored, field.attname) == getattr(one, field.attname)
         if keys and connection.features.can_return_rows_from_bulk_insert:
             assert one.pk == stored.pk
+
+
+def test_contents_of_more_than_a_megabyte_are_inserted_by_several_statements() -> None:
+    bodies = ["short", "long " * 100_000, "long " * 100_000, "short", "long " * 300_000, "short"]
+    with CaptureQueriesContext(connection) as captured:
+        messages = queue.submit_many([auth_message(text_body=body) for body in bodies])
+    table = connection.ops.quote_name(Message._meta.db_table)
+    made = [sql for sql in statements_of(captured) if sql.startswith(f"INSERT INTO {table} ")]
+    assert len(made) == 4
+    for message in messages:
+        stored = Message.objects.get(id=message.id)
+        assert (bytes(stored.sealed or b""), stored.size) == (message.sealed, message.size)
+        assert stored.recipients.count() == 1
 
 
 @pytest.mark.parametrize("count", [1, 4], ids=["one", "many"])
