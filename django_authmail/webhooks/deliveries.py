@@ -161,7 +161,7 @@ class _Taking:
         # Where the COMMIT before was done after all, they are this courier's already.
         if not (self._tried and self._ours().update(due_at=end)):
             due = WebhookDelivery.objects.using(self._using).filter(due_at__lte=now)
-            wanted = places.choose(due, self._limit, self._retries, self._using)
+            wanted = places.choose(due, limit=self._limit, retries=self._retries, using=self._using)
             if not wanted:
                 return []
             chosen = places.locked(wanted, self._using)

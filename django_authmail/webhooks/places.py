@@ -22,24 +22,24 @@ from django_authmail.models import WebhookDelivery
 #: that: in the moment in which others at its host come and go, two couriers may give it one more.
 PLACES = 2
 #: Deliveries that are under way to one host at a time, over all processes: of a service that many
-#: of a project's customers use, four may hang before the others notice.
+#: of a project's customers use, three may hang before the others notice.
 HOST_PLACES = 8
 #: Due rows that are looked at for each one that is wanted: those of a busy host stand in the way.
 _LOOKED_AT = 10
-#: Times that it is looked behind the rows of busy hosts.
-_ROUNDS = 5
 
 _PENDING = WebhookDelivery.State.PENDING
 
 
 def choose(
-    due: QuerySet[WebhookDelivery], limit: int, retries: int, using: str
+    due: QuerySet[WebhookDelivery], *, limit: int, retries: int, using: str
 ) -> dict[int, list[WebhookDelivery]]:
     """Return up to `limit` rows, the longest due first, by the place that each gets."""
     chosen: dict[int, list[WebhookDelivery]] = {}
     hosts: dict[str, _Host] = {}
     wanted = limit * _LOOKED_AT
-    for _ in range(_ROUNDS):
+    # It ends: each look chooses one, or finds one more receiver or host busy, which the next ones
+    # pass over; and no more of these are busy than deliveries are under way.
+    while limit > 0:
         before = [row.pk for rows in chosen.values() for row in rows]
         # By an index of its own: those tried before may be all that is due, but for a few.
         wished = due if retries > 0 else due.filter(attempt_count=0)
@@ -60,8 +60,9 @@ def choose(
             retries -= is_retry
             host.receivers[place] = row.endpoint_id
             chosen.setdefault(place, []).append(row)
-            if sum(map(len, chosen.values())) >= limit:
-                return chosen
+            limit -= 1
+            if limit == 0:
+                break
         if len(found) < wanted:
             break
     return chosen

@@ -105,6 +105,21 @@ def test_many_for_a_busy_host_do_not_stand_in_the_way_of_others(
     assert sorted(claim.host for claim in claimed(4)) == [HOSTS[0], HOSTS[0], HOSTS[1]]
 
 
+@pytest.mark.parametrize("limit", [1, 32])
+def test_many_for_many_busy_receivers_do_not_stand_in_the_way_of_others(limit: int) -> None:
+    busy = {f"{number}.example.com": rows.endpoint() for number in range(20)}
+    for host, endpoint in busy.items():
+        waiting(endpoint, places.PLACES, host=host)
+    assert len(claimed(100)) == 20 * places.PLACES
+    [other] = waiting(rows.endpoint(), host="other.example.com")
+    now = db_now("default")
+    # More than a look has rows, one receiver's after the other's.
+    for number, (host, endpoint) in enumerate(busy.items()):
+        due_at = now - timedelta(minutes=20 - number)
+        waiting(endpoint, 330, host=host, due_at=due_at)
+    assert [claim.id for claim in claimed(limit)] == [other.pk]
+
+
 def test_endpoints_of_one_host_have_places_of_their_own_and_the_host_no_more_than_it_has(
     endpoint: WebhookEndpoint,
 ) -> None:
@@ -127,7 +142,7 @@ def test_what_requests_name_of_one_host_is_one_receiver_beside_its_endpoints(
 ) -> None:
     waiting(None, 5, sealed_target=b"only counted")
     waiting(endpoint, 5)
-    chosen = places.choose(WebhookDelivery.objects.all(), 8, 8, "default")
+    chosen = places.choose(WebhookDelivery.objects.all(), limit=8, retries=8, using="default")
     picked = Counter(row.endpoint_id for rows in chosen.values() for row in rows)
     assert picked == {None: places.PLACES, endpoint.pk: places.PLACES}
 
