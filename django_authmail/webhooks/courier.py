@@ -215,6 +215,8 @@ class _Background:
     """One courier of this process, in threads that end when there is nothing to do."""
 
     def __init__(self) -> None:
+        # One for all wakes: it remembers that the system gives no threads.
+        self._courier = Courier()
         self._lock = threading.Lock()
         self._is_running = False
         self._is_wanted = False
@@ -246,10 +248,11 @@ class _Background:
     def _run(self) -> None:
         try:
             while self._goes_on():
-                Courier().run(self._stop, until_empty=True, linger=LINGER)
+                self._courier.run(self._stop, until_empty=True, linger=LINGER)
         except Exception as error:
-            # The next sweep wakes it again.
+            # The next sweep wakes it again: another, for what this one had in hand may never end.
             logger.error("webhook.courier_error error=%s", describe(error))
+            self._courier = Courier()
             with self._lock:
                 self._is_running = False
         finally:

@@ -47,6 +47,14 @@ def make_due() -> None:
     WebhookDelivery.objects.filter(due_at__isnull=False).update(due_at=db_now("default"))
 
 
+def one_due_to_each_of(hosts: int, receiver: Receiver) -> None:
+    """Have so many due, as to names that all lead to one receiver."""
+    row, _ = endpoints.create(receiver.url)
+    for number in range(hosts):
+        delivery = endpoints.send_test(row.pk)
+        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+
+
 def sent_mail(callback: Callback | None = None) -> None:
     row = queue.submit(auth_message(), intake=Intake(callback=callback), request_id="r-7")
     claim = queue.claim(row.id)
@@ -182,10 +190,7 @@ def test_beside_slow_ones_no_more_are_sent_than_a_process_is_meant_to_have(
     monkeypatch.setattr(sending, "SLOW_AFTER", 0.0)
     together = threading.Barrier(sending.MOST, timeout=60)
     receiver.before = together.wait
-    row, _ = endpoints.create(receiver.url)
-    for number in range(2 * sending.MOST):
-        delivery = endpoints.send_test(row.pk)
-        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    one_due_to_each_of(2 * sending.MOST, receiver)
     assert Courier(1).run(threading.Event(), until_empty=True) == 2 * sending.MOST
     assert receiver.most_at_once == sending.MOST
     assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
@@ -195,10 +200,7 @@ def test_beside_slow_ones_no_more_are_sent_than_a_process_is_meant_to_have(
 def test_where_the_system_gives_few_threads_these_send_and_the_rest_waits(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    row, _ = endpoints.create(receiver.url)
-    for number in range(6):
-        delivery = endpoints.send_test(row.pk)
-        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    one_due_to_each_of(6, receiver)
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
@@ -229,10 +231,7 @@ def test_where_the_system_gives_few_threads_these_send_and_the_rest_waits(
 def test_a_courier_that_gets_no_thread_takes_one_look_and_waits(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    row, _ = endpoints.create(receiver.url)
-    for number in range(20):
-        delivery = endpoints.send_test(row.pk)
-        WebhookDelivery.objects.filter(pk=delivery.pk).update(host=f"{number}.example.com")
+    one_due_to_each_of(20, receiver)
     start, stop = threading.Thread.start, threading.Event()
     pauses: list[int] = []
 
@@ -252,6 +251,27 @@ def test_a_courier_that_gets_no_thread_takes_one_look_and_waits(
     assert pauses == [16]
     assert caplog.text.count("webhook.few_threads threads=0") == 1
     assert receiver.received == []
+
+
+def test_a_process_that_is_woken_remembers_that_it_gets_no_thread(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one_due_to_each_of(courier.WIDTH + 3, receiver)
+    background, start = courier._Background(), threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "authmail-sender":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(2):
+        background.wake()
+        assert background._thread is not None
+        background._thread.join()
+    # The others were left to processes that have threads.
+    assert WebhookDelivery.objects.filter(due_at__lte=db_now("default")).count() == 3
+    assert caplog.text.count("webhook.few_threads threads=0") == 1
 
 
 def test_a_process_that_gets_no_thread_for_its_courier_says_so_and_is_woken_again(
