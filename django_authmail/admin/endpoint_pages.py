@@ -62,7 +62,7 @@ class EndpointPages:
             try:
                 return view(request, id)
             except WebhookEndpoint.DoesNotExist:
-                return shown.gone(self._admin, request, id)
+                return shown.gone(self._admin, request=request, id=id)
 
         wrapped = self._admin.admin_site.admin_view(view_or_gone)
         return path(f"<uuid:id>/{page}/", wrapped, name=f"authmail_webhookendpoint_{page}")

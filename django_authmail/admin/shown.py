@@ -70,7 +70,7 @@ class Titled:
         return getattr(self._row, name)
 
 
-def gone(model_admin: _ModelAdmin, request: HttpRequest, id: object) -> HttpResponse:
+def gone(model_admin: _ModelAdmin, *, request: HttpRequest, id: object) -> HttpResponse:
     """Return Django's own answer about a row that somebody has deleted, from a page of ours."""
     # Not in the stubs: Django's subclasses use it, the documentation does not tell of it.
     redirect: Any = model_admin._get_obj_does_not_exist_redirect  # type: ignore[attr-defined]

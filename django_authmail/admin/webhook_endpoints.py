@@ -94,7 +94,7 @@ class WebhookEndpointAdmin(shown.PlainTitles):
             return super().changeform_view(request, object_id, *args, **options)
         except WebhookEndpoint.DoesNotExist:
             # Somebody has deleted it since Django looked.
-            return shown.gone(self, request, object_id)
+            return shown.gone(self, request=request, id=object_id)
         except MissingExtra as error:
             messages.error(request, str(error))
         except WebhookUrlRefused as error:

@@ -2,8 +2,8 @@
 
 Threads post (`sending`), and know no database. The courier's own thread does what concerns it for
 all of them: it settles what has come back, and claims as many as there is room for. A slow receiver
-takes up its own places; it delays no mail, for none waits here, and no other receiver for
-longer than it takes to be known as slow.
+takes up its own places; it delays no mail, for none waits here, and other receivers no longer than
+it takes to be known as slow, but where four of one host have taken all the places of that.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RENEW_AFTER = 60.0
 LINGER = 3.0
 #: Seconds that a process which ends leaves for recording the last outcomes.
 RECORDING = 2.0
-#: Times that it looks for a place of a busy host before it ends all the same.
+#: Times that it looks for a place of a busy receiver or host before it ends all the same.
 MOST_IN_VAIN = 4
 
 
@@ -113,8 +113,8 @@ class Courier:
                     if wait is None or wait > linger:
                         return total
                     if wait == 0:
-                        # Due and not claimed: it waits for a place of its host, which other
-                        # couriers have. They send it, or the next sweep wakes this one again.
+                        # Due and not claimed: it waits for a place of its receiver or host, which
+                        # other couriers have. They send it, or the next sweep wakes this one again.
                         in_vain += 1
                         if in_vain == MOST_IN_VAIN:
                             return total

@@ -59,14 +59,14 @@ class Senders:
     @property
     def free(self) -> int:
         """How many more may be sent now."""
-        return _room(self._in_hand.values(), self._width, self._most_now)
+        return _room(self._in_hand.values(), width=self._width, most=self._most_now)
 
     @property
     def room_for_retries(self) -> int:
         """How many of them may have been tried before."""
         tried = [claim for claim in self._in_hand.values() if claim.attempt > 1]
         # Rounded up: a courier with one thread tries again too.
-        return _room(tried, (self._width + 1) // 2, (self._most_now + 1) // 2)
+        return _room(tried, width=(self._width + 1) // 2, most=(self._most_now + 1) // 2)
 
     @property
     def _most_now(self) -> int:
@@ -131,7 +131,7 @@ class Senders:
             self._back.put((claim, _sent(claim)))
 
 
-def _room(claims: Collection[Claim], width: int, most: int) -> int:
+def _room(claims: Collection[Claim], *, width: int, most: int) -> int:
     """Return how many may be sent beside `claims`: up to `width` quick ones, and `most` in all."""
     quick = sum(claim.seconds_held < SLOW_AFTER for claim in claims)
     return max(min(width - quick, most - len(claims)), 0)
