@@ -1,4 +1,4 @@
-"""What is wrong with the environment, told all at once."""
+"""What is wrong with the values of the environment, told all at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The settings, all of them from the environment. `.env.example` lists the names.
 
-What is wrong with it stops the process at the end of this module: all mistakes at once.
+What is wrong with a value stops the process at the end of this module: all mistakes at once.
 """
 
 from __future__ import annotations
