@@ -188,7 +188,10 @@ class ShortList(serializers.ListField):
 class Addresses(ShortList):
     """Mailboxes: a list of them, or one as a string."""
 
-    default_error_messages = {"not_a_list": "must be an address, or a list of addresses"}
+    default_error_messages = {
+        "not_a_list": "must be an address, or a list of addresses",
+        "max_length": "has more than {max_length} addresses; send a request for each part of them",
+    }
 
     def __init__(self, **options: Any) -> None:
         super().__init__(child=Address(), max_length=MAX_RECIPIENTS, **options)

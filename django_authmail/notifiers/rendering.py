@@ -37,7 +37,7 @@ _LIBRARIES = {
 }
 _Render = Callable[[Mapping[str, object]], str]
 
-_NOT_GIVEN = "uses this name, and the notifier does not give it"
+_NOT_GIVEN = "uses this name, or what it extends or includes does: the notifier does not give it"
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -139,9 +139,15 @@ def _in_django(base: Engine | None, name: str, is_html: bool) -> _Render:
 
     def rendered(values: Mapping[str, object]) -> str:
         context = _StrictContext(values, autoescape=is_html)
-        text = template.render(context)
-        if context.missed_names:
-            raise InvalidContext(context.missed_names[0], f"{name} {_NOT_GIVEN}")
+        try:
+            text = template.render(context)
+        except _Missed as missed:
+            refused = str(missed)
+        else:
+            refused = next(iter(context.missed_names), "")
+        if refused:
+            # Outside of the block above: an exception in the context would keep the values alive.
+            raise InvalidContext(refused, f"{name} {_NOT_GIVEN}")
         return str(text)
 
     return rendered
@@ -174,13 +180,17 @@ class _StrictContext(Context):
             raise
 
 
+class _Missed(Exception):
+    """Raised where a name is printed that is missing; its text is the name."""
+
+
 class _Refusal(str):
     """`string_if_invalid` that is no string but an error: printing a missing name ends here."""
 
     __slots__ = ()
 
     def __mod__(self, name: object) -> str:
-        raise InvalidContext(str(name), f"a template {_NOT_GIVEN}")
+        raise _Missed(name)
 
 
 def _clone(base: Engine | None) -> Engine:

@@ -107,6 +107,8 @@ def test_a_name_that_is_not_given_fails_at_once(write: Write, template: str, par
     with pytest.raises(InvalidContext) as caught:
         render("mine", VALUES, locale="en")
     assert caught.value.name == "absent"
+    file = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}[part]
+    assert caught.value.problem.startswith(f"authmail/mine/{file} uses this name")
 
 
 def test_an_attribute_that_is_not_there_fails_at_once(write: Write) -> None:
