@@ -130,7 +130,11 @@ class PgBouncer(Server):
     def _prepare(self) -> None:
         keys = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
         given = {option: self._database[key] for option, key in keys.items()}
-        target = " ".join(f"{option}='{value}'" for option, value in given.items() if value)
+        target = " ".join(f"{option}={_quoted(value)}" for option, value in given.items() if value)
+        # For its account alone: the password is in it, and all may look into the folder.
+        self._config.touch(0o600)
+        if self._user is not None:
+            shutil.chown(self._config, self._user)
         self._config.write_text(
             f"[databases]\n* = {target}\n"
             "[pgbouncer]\n"
@@ -325,6 +329,11 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         sock.close()
+
+
+def _quoted(value: object) -> str:
+    # PgBouncer's way to have a quote in a value, as its manual says; there is no other escape.
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _program(name: str) -> str:
