@@ -7,11 +7,16 @@ from django.db import connection
 
 from django_authmail.models import IdempotencyRecord, Message
 from tests.api.conftest import Api, MakeKey, problem
-from tests.outbox.test_large import taking
+from tests.outbox.test_large import taking_less
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LONG = {"to": "hong@example.com", "subject": "Receipt", "html_body": "<p>한글</p>" * 60_000}
+LONG = {
+    "to": "hong@example.com",
+    "subject": "Receipt",
+    "html_body": "<p>Attached.</p>",
+    "attachments": [{"filename": "a.txt", "content": "YWFh" * 900_000}],
+}
 HINTS = {
     "en": "The mail has to be smaller, or whoever runs this service raises max_allowed_packet.",
     "ko": "메일을 더 작게 하거나, 이 서비스를 운영하는 사람이 max_allowed_packet을 늘려야 합니다.",
@@ -27,7 +32,7 @@ if connection.vendor == "mysql":
     ) -> None:
         api = Api(key=make_key()[1])
         headers = {"Prefer": prefer, "Idempotency_Key": "a", "Accept_Language": language}
-        with taking(1_000_000):
+        with taking_less():
             body = problem(api.post("/send", LONG, **headers), 413, "payload_too_large")
         assert body["retryable"] is False
         assert body["hint"] == HINTS[language]
