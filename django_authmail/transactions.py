@@ -40,6 +40,9 @@ FAILED = (OperationalError, InterfaceError, InternalError)
 #: Characters from which on MariaDB and MySQL are asked whether they take a statement: where it is
 #: much too large they only hang up in the middle of it, as they do when they restart.
 _LARGE = 500_000
+#: Bytes that a value has more than its own, as `_binary''`, or has at most, as a time. A statement
+#: that is larger than it was taken for is not refused: the server hangs up.
+_AROUND = 32
 #: What server and client call one that is too large, where they do tell.
 _TOO_LARGE = frozenset((1153, 2020))
 _REMEDY = (
@@ -119,7 +122,8 @@ def _refuse_too_large(
 ) -> Any:  # the arguments and the result are those of Django's wrappers
     size = len(sql)
     if not many:
-        size += sum(len(value) for value in params or () if isinstance(value, str | bytes))
+        for value in params or ():
+            size += _AROUND + (len(value) if isinstance(value, str | bytes) else 0)
     if size > _LARGE:
         with context["connection"].cursor() as cursor:
             cursor.execute("SELECT @@max_allowed_packet")

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from django.core.mail import EmailMessage
 from django.db import connection, transaction
+from django.utils import timezone
 
 from django_authmail import dispatch, outbox
 from django_authmail.backends import OutboxBackend
 from django_authmail.message import Attachment
 from django_authmail.models import Message
-from django_authmail.transactions import StatementTooLarge
+from django_authmail.transactions import StatementTooLarge, explained
 from tests.outbox.factories import auth_message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,6 +100,14 @@ if connection.vendor == "mysql":
                 outbox.submit(auth_message(text_body="long " * 700_000))
         assert Message.objects.count() == 1
         assert f"no statement of more than {MOST} bytes" in str(raised.value)
+
+    def test_what_is_too_large_by_its_small_values_is_refused_too() -> None:
+        times = [timezone.now()] * 20
+        with taking_less(), explained("default"), connection.cursor() as cursor:
+            with pytest.raises(StatementTooLarge):
+                cursor.execute("SELECT %s" + ", %s" * 20, [b"a" * (MOST - 200), *times])
+            # The server has not hung up.
+            cursor.execute("SELECT 1")
 
     def test_what_the_server_alone_knows_to_be_too_large_is_explained_too() -> None:
         with refusing(), pytest.raises(StatementTooLarge, match="larger than the database takes"):
