@@ -69,6 +69,8 @@ class SmtpServer:
     hold: bool = False
     #: The same for one mail, the next to come, and for none that comes with it.
     hold_one: bool = False
+    #: While set, the answer to a login waits for `release`, and all else with it.
+    hold_login: bool = False
     holding: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     #: Addresses that connections came from; one each.
@@ -150,6 +152,8 @@ def running(
     def authenticate(
         smtp: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
+        if server.hold_login:
+            server.release.wait(30)
         good = isinstance(data, LoginPassword) and (
             data.login == USER.encode() and data.password == PASSWORD.encode()
         )

@@ -197,6 +197,20 @@ def test_a_wrong_password(
     assert "not-the-password" not in run.out + run.err
 
 
+def test_a_server_that_says_nothing_to_a_login(
+    smtp_server: SmtpServer, use_mailer: Callable[..., None]
+) -> None:
+    smtp_server.hold_login = True
+    use_mailer({**smtp_server.options, "timeout": 1})
+    run = Run(TO)
+    smtp_server.release.set()
+    assert f"  Connect: ok localhost:{smtp_server.port}\n" in run.out
+    assert "  TLS: ok STARTTLS\n" in run.out
+    assert f"  Login: failed {USER}\n" in run.out
+    assert f"Where: localhost:{smtp_server.port}, login\n" in run.err
+    assert "reason: smtp_timeout" in run.err
+
+
 def test_the_report_of_a_failure_in_korean(smtp_server: SmtpServer) -> None:
     smtp_server.refuse[TO] = "550 5.1.1 no such user"
     run = Run(TO, locale="ko")

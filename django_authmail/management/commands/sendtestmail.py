@@ -32,6 +32,7 @@ from django_authmail.smtp.wire import Deadline
 #: A mail without any template: text, and nothing else that could be wrong.
 PLAIN = "plain"
 
+_TLS_STEPS = {"STARTTLS", "TLS handshake"}
 _TLS_REASONS = {Reason.TLS_ERROR, Reason.CERTIFICATE_INVALID, Reason.STARTTLS_UNSUPPORTED}
 
 
@@ -131,10 +132,13 @@ class Command(BaseCommand):
 
     def _connected_up_to(self, failure: Failure, config: SmtpConfig, where: str) -> None:
         """Show the steps of a connection that failed, as far as its failure tells them apart."""
-        at_login = failure.error_code is ErrorCode.SMTP_AUTH_FAILED or (
-            failure.reason is Reason.AUTH_TEMPORARY
+        step = failure.where.rpartition(", ")[2]
+        at_login = (
+            step == "login"  # of which a server may also say nothing
+            or failure.error_code is ErrorCode.SMTP_AUTH_FAILED
+            or failure.reason is Reason.AUTH_TEMPORARY
         )
-        at_tls = failure.reason in _TLS_REASONS
+        at_tls = not at_login and (step in _TLS_STEPS or failure.reason in _TLS_REASONS)
         self._line(_("Connect"), where, ok=at_login or at_tls)
         if at_tls or (at_login and (config.use_tls or config.use_ssl)):
             self._line(_("TLS"), _mode(config), ok=at_login)
