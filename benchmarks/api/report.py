@@ -25,7 +25,7 @@ TITLES = {
     "now_250": "POST /send/otp, sent now: to the 250",
     "now": "POST /send/otp, sent now: to the answer",
     "background": "POST /send/otp, in the background",
-    "statements": "a view that makes the same statements by hand",
+    "statements": "the same statements by hand",
     "row": "a view that commits one row",
     "empty": "an empty view",
 }
