@@ -15,7 +15,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from django_authmail.smtp import pool
+from django_authmail.smtp import pools
 from example_project.certificates import ServerCertificate
 
 USER = "sender@example.com"
@@ -184,7 +184,7 @@ def running(
         yield server
     finally:
         server.release.set()
-        pool.close_all()  # a server ends when its connections have
+        pools.close_all()  # a server ends when its connections have
         controller.stop()
 
 

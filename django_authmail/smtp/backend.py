@@ -27,7 +27,7 @@ from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure, exception_for
 from django_authmail.smtp.oauth import provider_from
 from django_authmail.smtp.plain import built
-from django_authmail.smtp.pool import pool_for
+from django_authmail.smtp.pools import pool_for
 from django_authmail.smtp.presets import preset
 from django_authmail.smtp.sender import SmtpSender, refused_here
 from django_authmail.smtp.wire import Deadline

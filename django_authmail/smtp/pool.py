@@ -1,4 +1,4 @@
-"""Warm connections: one pool for each configuration, in each process.
+"""Warm connections of one configuration; `pools` has all that there are in a process.
 
 A new connection with STARTTLS and a login costs eight round trips before the mail; a warm one
 costs none. Connections are opened on demand, lent to one borrower at a time, and kept warm by a
@@ -8,14 +8,11 @@ waits for a replacement: the thread opens it before the old connection is given 
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 import time
 from enum import Enum, auto
 
-from django_authmail.metrics import set_connections
 from django_authmail.outcomes import Failure
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.dialogue import Connection, open_connection
@@ -37,8 +34,7 @@ MAX_REFUSALS = 3
 GRACE_MAILS = 9
 #: Seconds after which a pool that a server made smaller may grow by one again.
 REGROW_AFTER = 60.0
-#: Seconds between two looks of the keeper, and for what it does with one connection.
-KEEPER_INTERVAL = 5.0
+#: Seconds for what the keeper does with one connection.
 KEEPER_DEADLINE = 20.0
 
 
@@ -313,95 +309,3 @@ class Pool:
 
 def _is_crowded(failure: Failure) -> bool:
     return failure.reply is not None and failure.reply.code in (421, 432)
-
-
-class _Pools:
-    """Every pool of the process, and the thread that keeps them."""
-
-    def __init__(self) -> None:
-        # Reentrant: a signal handler may send a mail while this thread is looking for its pool.
-        self._lock = threading.RLock()
-        self._pools: dict[SmtpConfig, Pool] = {}
-        self._keeper: threading.Thread | None = None
-        self._stop = threading.Event()
-
-    def pool(self, config: SmtpConfig) -> Pool:
-        with self._lock:
-            pool = self._pools.get(config)
-            if pool is None:
-                pool = self._pools[config] = Pool(config)
-            pool.touch()
-            if self._keeper is None or not self._keeper.is_alive():
-                self._start_keeper()
-            return pool
-
-    def close(self) -> None:
-        with self._lock:
-            pools, self._pools = self._pools, {}
-            self._stop.set()
-            keeper, self._keeper = self._keeper, None
-        for pool in pools.values():
-            pool.close()
-        if keeper is not None and keeper is not threading.current_thread():
-            keeper.join(1.0)
-
-    def forget(self) -> None:
-        for pool in self._pools.values():
-            pool.forget()
-
-    def _start_keeper(self) -> None:
-        self._stop = threading.Event()
-        keeper = threading.Thread(
-            target=self._keep, args=(self._stop,), name="authmail-keeper", daemon=True
-        )
-        try:
-            keeper.start()
-        except RuntimeError:
-            # No thread is left, or the interpreter is shutting down: a mail goes out all the same.
-            logger.debug("the keeper of warm connections cannot be started")
-        else:
-            self._keeper = keeper
-
-    def _keep(self, stop: threading.Event) -> None:
-        while not stop.wait(KEEPER_INTERVAL):
-            with self._lock:
-                pools = list(self._pools.values())
-            for pool in pools:
-                try:
-                    pool.maintain()
-                except Exception:
-                    # Without its keeper, every pool of the process would go cold.
-                    logger.exception("email.pool_keeper_error")
-            counts = [pool.connections for pool in pools]
-            set_connections(idle=sum(i for i, _ in counts), lent=sum(n for _, n in counts))
-            with self._lock:
-                # Under the lock that lends pools: none is dropped that has just been asked for.
-                self._pools = {c: pool for c, pool in self._pools.items() if not pool.is_cold}
-                if not self._pools and not stop.is_set():
-                    self._keeper = None
-                    return
-
-
-_pools = _Pools()
-
-
-def pool_for(config: SmtpConfig) -> Pool:
-    """Return this process's pool for a configuration; equal configurations share one."""
-    return _pools.pool(config)
-
-
-def close_all() -> None:
-    """Close every idle connection of the process. Later mails open new ones."""
-    _pools.close()
-
-
-def _after_fork() -> None:
-    # Two processes on one TLS stream would garble it: the child starts with nothing.
-    global _pools
-    parent, _pools = _pools, _Pools()
-    parent.forget()
-
-
-atexit.register(close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

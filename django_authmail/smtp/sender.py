@@ -21,7 +21,7 @@ from django_authmail.outcomes import ErrorCode, Failure, Reason, Reply, Retry, S
 from django_authmail.plaintext import text_of
 from django_authmail.smtp.config import SmtpConfig
 from django_authmail.smtp.errors import SmtpFailure
-from django_authmail.smtp.pool import pool_for
+from django_authmail.smtp.pools import pool_for
 from django_authmail.smtp.wire import Deadline
 from django_authmail.staging import deliver_as_configured
 

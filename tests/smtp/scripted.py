@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from django_authmail.smtp import pool
+from django_authmail.smtp import pools
 
 #: What the server does with a connection. `read` returns the next line that the client sent.
 Script = Callable[["Peer"], None]
@@ -109,7 +109,7 @@ def scripted(*scripts: Script) -> Iterator[Scripted]:
         yield server
     finally:
         stop.set()
-        pool.close_all()
+        pools.close_all()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for peer in server.peers:

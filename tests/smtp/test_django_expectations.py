@@ -23,7 +23,7 @@ import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 
-from django_authmail.smtp import EmailBackend, pool
+from django_authmail.smtp import EmailBackend, pools
 from example_project.certificates import ServerCertificate
 from tests.smtp.ledger_server import (
     ALL,
@@ -80,7 +80,7 @@ class Bench:
 def server() -> Iterator[LedgerServer]:
     with ledger_server(extensions=NONE) as running:
         yield running
-        pool.close_all()
+        pools.close_all()
 
 
 @pytest.fixture(params=CLASSES)

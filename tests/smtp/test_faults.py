@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from django_authmail.message import Envelope
 from django_authmail.outcomes import Retry, SendResult
-from django_authmail.smtp import EmailBackend, SmtpConfig, SmtpSender, dialogue, pool
+from django_authmail.smtp import EmailBackend, SmtpConfig, SmtpSender, dialogue, pools
 from example_project.certificates import ServerCertificate
 from tests.smtp.ledger_server import (
     ALL,
@@ -63,7 +63,7 @@ def _cold() -> Iterator[None]:
 
 def start_afresh() -> None:
     """End warm connections and forget who refused BDAT: the next server may get the same port."""
-    pool.close_all()
+    pools.close_all()
     dialogue._without_bdat.clear()
 
 
@@ -118,7 +118,7 @@ class Bench:
         self.server.set()
         if not result.sent or drop is not None or faults:
             # A server may take a mail long after the client has hung up: until it has seen that.
-            pool.close_all()
+            pools.close_all()
             self.server.wait_until_idle()
         self.judge(result, message_id)
         return result
@@ -142,7 +142,7 @@ class Bench:
         assert self.server.ledger[-1].verb == self.verb
 
     def close(self) -> None:
-        pool.close_all()
+        pools.close_all()
         self.server.wait_until_idle()
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from django_authmail.message import Envelope
 from django_authmail.outcomes import SendResult
-from django_authmail.smtp import SmtpConfig, SmtpSender, dialogue, pool
+from django_authmail.smtp import SmtpConfig, SmtpSender, dialogue, pool, pools
 from django_authmail.smtp.errors import SmtpFailure
-from django_authmail.smtp.pool import Pool, pool_for
+from django_authmail.smtp.pool import Pool
+from django_authmail.smtp.pools import pool_for
 from django_authmail.smtp.wire import Deadline
 from tests.smtp.scripted import Hangup, Peer, Script, scripted
 
@@ -62,7 +63,7 @@ PIPELINED = ("PIPELINING", "CHUNKING")
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     yield
-    pool.close_all()
+    pools.close_all()
 
 
 def test_equal_configurations_share_a_connection() -> None:
@@ -450,7 +451,7 @@ def test_the_keeper_outlives_an_error(
         calls.release()
         raise RuntimeError
 
-    monkeypatch.setattr(pool, "KEEPER_INTERVAL", 0.01)
+    monkeypatch.setattr(pools, "KEEPER_INTERVAL", 0.01)
     with scripted_threads(serve()) as port, monkeypatch.context() as patched:
         patched.setattr(Pool, "maintain", broken)
         assert send(config_for(port))
@@ -557,7 +558,7 @@ def test_threads_share_four_connections_and_each_mail_arrives_once() -> None:
 
         with ThreadPoolExecutor(16) as executor:
             assert sum(executor.map(work, range(16))) == 160
-        pool.close_all()
+        pools.close_all()
 
 
 def scripted_threads(script: Script) -> Any:
@@ -589,7 +590,7 @@ def scripted_threads(script: Script) -> Any:
         try:
             yield listener.getsockname()[1]
         finally:
-            pool.close_all()
+            pools.close_all()
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
             for peer in peers:

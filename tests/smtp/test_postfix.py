@@ -11,7 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from django_authmail.message import Envelope
 from django_authmail.outcomes import Retry, SendResult
-from django_authmail.smtp import EmailBackend, SmtpConfig, SmtpSender, pool
+from django_authmail.smtp import EmailBackend, SmtpConfig, SmtpSender, pools
 from tests.smtp import postfix as servers
 from tests.smtp.postfix import Postfix
 
@@ -20,7 +20,7 @@ from tests.smtp.postfix import Postfix
 def postfix() -> Iterator[Postfix]:
     with servers.running() as server:
         yield server
-        pool.close_all()
+        pools.close_all()
 
 
 @pytest.fixture(params=["starttls", "starttls, no chunking", "implicit tls"])
@@ -28,7 +28,7 @@ def sender(request: pytest.FixtureRequest, postfix: Postfix) -> Iterator[SmtpSen
     implicit_tls, chunking = request.param == "implicit tls", "chunking" not in request.param
     options = postfix.options(implicit_tls=implicit_tls, chunking=chunking)
     yield SmtpSender(SmtpConfig(**options))
-    pool.close_all()
+    pools.close_all()
 
 
 def send(sender: SmtpSender, *to: str, body: str = "본문 482901") -> SendResult:
@@ -188,7 +188,7 @@ def test_a_restart_of_the_server_loses_nothing(postfix: Postfix) -> None:
         ids.append(result.message_id)
         assert servers.run("postfix", "-c", str(postfix.folder / "conf"), "reload") == 0
     postfix.mails(ids)
-    pool.close_all()
+    pools.close_all()
 
 
 _numbers = itertools.count(1)

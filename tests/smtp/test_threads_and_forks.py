@@ -17,7 +17,7 @@ import pytest
 
 from django_authmail.message import Envelope
 from django_authmail.outcomes import SendResult
-from django_authmail.smtp import SmtpConfig, SmtpSender, pool
+from django_authmail.smtp import SmtpConfig, SmtpSender, pool, pools
 from example_project.certificates import ServerCertificate
 from tests.smtp.ledger_server import ALL, NONE, WITHOUT_CHUNKING, LedgerServer, ledger_server
 
@@ -28,9 +28,9 @@ THREADS, MAILS, POOL = 16, 200, 4
 def _cold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # On a busy machine a second is short, and who waits longer opens a connection of its own.
     monkeypatch.setattr(pool, "LONGEST_WAIT", 40.0)
-    pool.close_all()
+    pools.close_all()
     yield
-    pool.close_all()
+    pools.close_all()
 
 
 def config_for(server: LedgerServer, **changes: Any) -> SmtpConfig:
@@ -80,7 +80,7 @@ def test_each_mail_of_many_threads_arrives_once(extensions: tuple[str, ...]) -> 
         check(server, names)
         # The server may hear of the end of a worn one after the start of the next.
         assert server.most_open <= 2 * POOL
-        pool.close_all()
+        pools.close_all()
         server.wait_until_idle()
 
 
@@ -134,10 +134,10 @@ def test_close_all_while_others_send() -> None:
         with ThreadPoolExecutor(THREADS) as threads:
             sending = [threads.submit(deliver, sender, name) for name in names]
             for _ in range(20):
-                pool.close_all()
+                pools.close_all()
             assert all(future.result(30) for future in sending)
         check(server, names)
-        pool.close_all()
+        pools.close_all()
         server.wait_until_idle()
 
 
@@ -150,7 +150,7 @@ _FORK = """
 
     from django_authmail import SmtpConfig, SmtpSender
     from django_authmail.message import Envelope
-    from django_authmail.smtp import pool
+    from django_authmail.smtp import pools
 
     config = SmtpConfig(host="localhost", port={port}, from_addr="a@example.org",
                         use_tls={tls}, ca_file={ca_file!r}, local_hostname="c.example.org")
@@ -175,7 +175,7 @@ _SCRIPTS = {
             pid = os.fork()
             if not pid:
                 status = 0 if all(deliver("child-%d-%d" % (child, n)) for n in range(5)) else 1
-                pool.close_all()
+                pools.close_all()
                 os._exit(status)
             children.append(pid)
             assert deliver("parent-%d" % (child + 1))
