@@ -50,7 +50,7 @@ def answer_once(
         try:
             return run(entry)
         except Outrun:
-            # The faster one may be erased by now. Twice it is not: something else is wrong.
+            # The one that was faster may be erased by now. Not twice: something else is wrong then.
             if was_refused and not standing.has_changed():
                 raise
             was_refused = True

@@ -16,14 +16,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from django.template import (
-    Context,
-    Engine,
-    Node,
-    NodeList,
-    Template,
-    Variable,
-)
+from django.template import Context, Engine, Node, NodeList, Template, Variable
 from django.template.base import TextNode, VariableNode, render_value_in_context
 from django.template.defaulttags import CommentNode, ForNode, IfNode, LoadNode, WithNode
 from django.template.loader_tags import BlockNode, ExtendsNode, IncludeNode
