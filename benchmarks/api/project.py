@@ -20,7 +20,7 @@ from django.core.handlers.wsgi import WSGIHandler
 
 SENDER = "no-reply@example.com"
 #: As long as a sealed code.
-ROW = os.urandom(8000)
+ROW = os.urandom(2800)
 
 logging.disable(logging.INFO)
 settings.configure(
