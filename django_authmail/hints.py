@@ -124,7 +124,7 @@ _HINTS: dict[Reason, Promise] = {
     ),
     Reason.MAILER_UNAVAILABLE: _(
         "The mail server was not to be reached several times in a row, or refused the login, and "
-        "is left alone for a moment. It is tried again by itself; the attempts before this one say "
+        "is left alone for a moment. It is tried again by itself; “Carriers” in the admin says "
         "what is wrong."
     ),
     Reason.PAUSED: _("Sending is paused. Whoever paused it can resume it in the admin."),
@@ -176,6 +176,11 @@ _HINTS_FOR_CALLERS: dict[Reason, Promise] = {
     Reason.MAILER_UNUSABLE: _(
         "The mail settings name no mailer that can send. Whoever runs this service has to mend "
         "them."
+    ),
+    Reason.MAILER_UNAVAILABLE: _(
+        "The mail server was not to be reached several times in a row, or refused the login, and "
+        "is left alone for a moment. It is tried again by itself; if that takes long, whoever runs "
+        "this service sees in its admin what is wrong."
     ),
 }
 

@@ -26,6 +26,7 @@ from django_authmail.clock import db_now
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Message, Recipient, State
 from django_authmail.notifiers import registry
+from django_authmail.outbox import waiting
 from django_authmail.outbox.meanings import meaning
 from django_authmail.outcomes import ErrorCode
 from django_authmail.wording import marked
@@ -208,10 +209,17 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
         state = meaning(row, db_now(router.db_for_write(Message)))
         if not row.reason:
             return state
+        obstacles = waiting.obstacles([row]).get(row.pk, [])
+        reasons = dict.fromkeys([each.reason for each in obstacles] or [row.reason])
         return format_html(
-            "{}<br><strong>{}</strong> <code>{}</code> / <code>{}</code>",
+            "{}{}{} <code>{}</code> / <code>{}</code>",
             state,
-            marked(hints.hint(row.reason)),
+            format_html_join(
+                "", "<br>{}", ((marked(each.sentence(shown.when)),) for each in obstacles)
+            ),
+            format_html_join(
+                "", "<br><strong>{}</strong>", ((marked(hints.hint(why)),) for why in reasons)
+            ),
             row.error_code,
             row.reason,
         )

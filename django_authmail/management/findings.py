@@ -19,8 +19,9 @@ from django_authmail.guards import envelope_address
 from django_authmail.hashes import log_hashes
 from django_authmail.keyring.owners import owner_name
 from django_authmail.models import Attempt, Counter, Message, Recipient, State, WebhookDelivery
-from django_authmail.outbox import erasure, limits
+from django_authmail.outbox import erasure, limits, waiting
 from django_authmail.outbox.meanings import meaning
+from django_authmail.outbox.waiting import Obstacle
 from django_authmail.outcomes import Reply
 from django_authmail.webhooks.deliveries import webhook_id
 
@@ -40,6 +41,7 @@ def messages(address: str, *, all_spellings: bool, limit: int) -> list[dict[str,
     names = {owner: owner_name(owner) for owner in {row.owner for row in rows}}
     recipients = _recipients(address, rows, all_spellings=all_spellings)
     attempts = _last_attempts(rows)
+    obstacles = waiting.obstacles(rows)
     webhooks = _webhooks(rows)
     now = db_now(router.db_for_write(Message))
     return [
@@ -57,7 +59,13 @@ def messages(address: str, *, all_spellings: bool, limit: int) -> list[dict[str,
             "last_attempt": attempts.get(row.pk),
             "next_attempt": when(row.due_at) if row.due_at and row.state == State.QUEUED else None,
             "meaning": meaning(row, now),
-            "what_to_do": _what_to_do(row, recipients[row.pk], attempts.get(row.pk)),
+            "waits_for": [_obstacle(each) for each in obstacles.get(row.pk, [])],
+            "what_to_do": _what_to_do(
+                # What keeps its carriers says more than that none takes it.
+                [each.reason for each in obstacles.get(row.pk, [])] or [row.reason],
+                recipients[row.pk],
+                attempts.get(row.pk),
+            ),
             "webhooks": webhooks[row.pk],
         }
         for row in rows
@@ -129,12 +137,23 @@ def _last_attempts(rows: Collection[Message]) -> dict[uuid.UUID, dict[str, Any]]
     }
 
 
+def _obstacle(each: Obstacle) -> dict[str, Any]:
+    return {
+        "carrier": each.carrier,
+        "reason": str(each.reason),
+        "failures": each.failures,
+        "since": None if each.since is None else when(each.since),
+        "until": None if each.until is None else when(each.until),
+        "meaning": each.sentence(when),
+    }
+
+
 def _what_to_do(
-    row: Message, recipients: list[dict[str, Any]], attempt: dict[str, Any] | None
+    own: list[str], recipients: list[dict[str, Any]], attempt: dict[str, Any] | None
 ) -> dict[str, str]:
     """Return by reason what to do about it: the message's own, and those that led to it."""
     others = [*recipients, attempt] if attempt is not None else recipients
-    reasons = dict.fromkeys([row.reason, *(each["reason"] for each in others)])
+    reasons = dict.fromkeys(str(each) for each in [*own, *(each["reason"] for each in others)])
     return {reason: str(hint) for reason in reasons if (hint := hints.hint(reason))}
 
 

@@ -99,13 +99,17 @@ class Status:
 
     name: str
     paused_at: datetime | None
-    #: Whether all of them are paused, and this one with them.
-    all_paused: bool
+    #: Since when all of them are paused, and this one with them.
+    all_paused_at: datetime | None
     failure_count: int
     broken_until: datetime | None
     is_open: bool
     reason: str
     quotas: list[Quota]
+
+    @property
+    def all_paused(self) -> bool:
+        return self.all_paused_at is not None
 
 
 def is_outage(result: SendResult) -> bool:
@@ -214,8 +218,7 @@ def statuses() -> list[Status]:
         _status(
             known.rows.get(name) or Carrier(name=name),
             standings[name],
-            known.now(),
-            all_paused=everything is not None and everything.paused_at is not None,
+            None if everything is None else everything.paused_at,
         )
         for name in names
     ]
@@ -359,11 +362,11 @@ def _stop(name: str, reason: Reason, until: datetime, now: datetime) -> Stop:
     return Stop(carrier=name, reason=reason, until=until, wait=until - now)
 
 
-def _status(row: Carrier, standing: list[Quota], now: datetime, *, all_paused: bool) -> Status:
+def _status(row: Carrier, standing: list[Quota], all_paused_at: datetime | None) -> Status:
     return Status(
         name=row.name,
         paused_at=row.paused_at,
-        all_paused=all_paused,
+        all_paused_at=all_paused_at,
         failure_count=row.failure_count,
         broken_until=row.broken_until,
         # Until a message has tried it with success, it is open.

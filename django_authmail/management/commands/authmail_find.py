@@ -82,6 +82,8 @@ def _about_message(fact: dict[str, Any]) -> Iterator[str]:
     if fact["next_attempt"] is not None:
         yield f"  next attempt  {fact['next_attempt']}"
     yield f"  {fact['meaning']}"
+    for each in fact["waits_for"]:
+        yield f"  {each['meaning']}"
     for hint in fact["what_to_do"].values():
         yield "  " + _("What to do: %(hint)s") % {"hint": hint}
     for each in fact["webhooks"]:
