@@ -69,7 +69,7 @@ class OutboxBackend(BaseEmailBackend):
                 f"{where}: auth_user and auth_password have no effect on mail that is queued; the "
                 "mailer that it leaves by has the login"
             )
-        mailers.refuse_unknown(options, _OPTIONS, alias)
+        mailers.refuse_unknown(self.unknown_options(options), alias)
         self.fail_silently = bool(options.get("fail_silently", False))
         self._deliver_using = _names(options.get("deliver_using", ()), where)
         self._priority = _priority(options.get("priority"), where)

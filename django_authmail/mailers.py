@@ -185,12 +185,12 @@ def unknown_options(given: Iterable[str], known: Collection[str]) -> dict[str, s
     return {name: "".join(get_close_matches(name, known, n=1)) for name in unknown}
 
 
-def refuse_unknown(given: Iterable[str], known: Collection[str], alias: str | None) -> None:
-    """Raise MailerUnusable for an option that does not exist, with the nearest that does.
+def refuse_unknown(unknown: Mapping[str, str], alias: str | None) -> None:
+    """Raise MailerUnusable for the first of the names that are no option, with what it stands for.
 
     Django before 6.1 ignores it; a mistyped option must not go unnoticed on any version.
     """
-    for name, near in unknown_options(given, known).items():
+    for name, near in unknown.items():
         meant = f"; did you mean {near!r}?" if near else ""
         raise MailerUnusable(f"{where(alias)}: unknown option {name!r}{meant}")
 

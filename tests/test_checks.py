@@ -527,7 +527,12 @@ def test_e012_a_client_certificate_that_cannot_be_read(mailer: Mailer, option: s
 
 
 @pytest.mark.parametrize(
-    ("option", "hint"), [("user_tls", "Did you mean 'use_tls'?"), ("xyzzy", "Remove it.")]
+    ("option", "hint"),
+    [
+        ("user_tls", "Did you mean 'use_tls'?"),
+        ("ssl_cafile", "Did you mean 'ca_file'?"),
+        ("xyzzy", "Remove it."),
+    ],
 )
 def test_e013_an_option_that_does_not_exist(mailer: Mailer, option: str, hint: str) -> None:
     mailer(**{option: True})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, cast
 
@@ -30,6 +29,7 @@ from django_authmail.smtp.plain import built
 from django_authmail.smtp.pools import pool_for
 from django_authmail.smtp.presets import preset
 from django_authmail.smtp.sender import SmtpSender, refused_here
+from django_authmail.smtp.spelling import option_meant
 from django_authmail.smtp.wire import Deadline
 
 # What Django's SMTP backend takes, and what this one adds.
@@ -84,7 +84,7 @@ class EmailBackend(DjangoEmailBackend):
 
     @sensitive_variables()
     def __init__(self, *, alias: str | None = None, **options: Any) -> None:
-        mailers.refuse_unknown(options, _OPTIONS, alias)
+        mailers.refuse_unknown(self.unknown_options(options), alias)
         options = {name: value for name, value in options.items() if value is not None}
         if alias is None and conf.mailers is None:
             options = _with_setting(options)
@@ -220,8 +220,9 @@ class EmailBackend(DjangoEmailBackend):
 
     @staticmethod
     def unknown_options(options: Iterable[str]) -> dict[str, str]:
-        """Return the names that are no option, each with the nearest that is one, or nothing."""
-        return mailers.unknown_options(options, _OPTIONS)
+        """Return the names that are no option, each with the one that was meant, or nothing."""
+        unknown = sorted(set(options) - _OPTIONS)
+        return {name: option_meant(name, _OPTIONS) for name in unknown}
 
     @staticmethod
     def misplaced_options() -> dict[str, str]:
@@ -229,10 +230,12 @@ class EmailBackend(DjangoEmailBackend):
 
         One value has one place: what has a setting of Django's belongs there.
         """
-        return {
-            name: EMAIL_NAMES.get(name) or "".join(get_close_matches(name, _OWN_OPTIONS, n=1))
+        known = _OWN_OPTIONS | EMAIL_NAMES.keys()
+        found = {
+            name: option_meant(name, known)
             for name in sorted(conf.smtp_options.keys() - _OWN_OPTIONS)
         }
+        return {name: EMAIL_NAMES.get(option, option) for name, option in found.items()}
 
 
 def _as_written(problem: str, alias: str | None) -> str:
