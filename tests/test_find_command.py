@@ -22,7 +22,7 @@ from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import log_hash
 from django_authmail.keyring import Terms
 from django_authmail.message import OnUnknown
-from django_authmail.models import Message
+from django_authmail.models import Counter, Message
 from django_authmail.outbox import limits, queue
 from tests.outbox.factories import auth_message
 from tests.outbox.test_queue import end_lease, submitted
@@ -141,20 +141,68 @@ def test_says_until_when_a_mailbox_gets_nothing(settings: Settings) -> None:
     assert (minutes["used"], minutes["most"], minutes["is_reached"]) == (2, 2, True)
     assert (day["used"], day["most"], day["is_reached"]) == (2, 3, False)
     text = find()
-    refused = f"counted 2 of otp in 600 s: limit reached, refused until {minutes['ends_at']}\n"
-    assert refused in text
-    assert f"counted 2 of otp in 86400 s until {day['ends_at']}\n" in text
+    assert (
+        "A one-time code (otp), to this mailbox within 10 minutes: 2 of 2 mails. Limit reached: "
+        f"more are refused until {minutes['ends_at']}.\n"
+    ) in text
+    assert (
+        "A one-time code (otp), to this mailbox within 1 day: 2 of 3 mails. The window ends at "
+        f"{day['ends_at']}.\n"
+    ) in text
+    with translation.override("ko"):
+        korean = find()
+    assert (
+        "일회용 인증 코드(otp): 10분 동안 이 메일함에 보낸 메일 2통(최대 2통). 한도에 도달하여 "
+        f"{minutes['ends_at']}까지 더 보내지 않습니다.\n"
+    ) in korean
     # Nothing is refused by a limit that the settings have no more.
     settings.AUTHMAIL_RECIPIENT_LIMITS = []
     assert [fact["most"] for fact in found()["counters"]] == [None, None]
-    assert "limit reached" not in find()
+    assert "to this mailbox within 10 minutes: 2 mails. No setting limits it any more.\n" in find()
+    assert "Limit reached" not in find()
 
 
 def test_a_gap_between_two_mails_is_a_limit_too(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = []
     settings.AUTHMAIL_RECIPIENT_GAP = timedelta(minutes=1)
+    limits.admit(auth_message(kind="parcel"))
+    text = find()
+    assert (
+        "Mails of the kind parcel, to this mailbox within 1 minute: 1 of 1 mail. Limit reached: "
+    ) in text
+
+
+def test_what_was_counted_counts_no_more_once_its_window_has_ended(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10))]
+    settings.AUTHMAIL_RECIPIENT_GAP = timedelta(0)
     limits.admit(auth_message())
-    assert "counted 1 of otp in 60 s: limit reached, refused until " in find()
+    Counter.objects.update(ends_at=db_now("default") - timedelta(seconds=1))
+    assert found()["counters"][0]["used"] == 0
+    assert "to this mailbox within 10 minutes: 0 of 2 mails.\n" in find()
+
+
+def test_mails_of_keys_for_tests_are_counted_apart(settings: Settings) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10))]
+    settings.AUTHMAIL_RECIPIENT_GAP = timedelta(0)
+    limits.admit(auth_message(kind="test:otp"))
+    assert "A one-time code (otp), by keys for tests, to this mailbox within 10 minutes" in find()
+
+
+def test_speaks_one_language_but_for_words_of_the_api(smtp_server: SmtpServer) -> None:
+    smtp_server.refuse[HONG] = "450 4.7.1 greylisted"
+    row = queue.submit(auth_message())
+    dispatch_due()
+    smtp_server.refuse[HONG] = "550 5.1.1 no such user"
+    queue.submit(auth_message())
+    dispatch_due()
+    limits.admit(auth_message())
+    with translation.override("ko"):
+        text = find() + find("lee@example.com")
+    for own in (str(row.pk), row.message_id, "greylisted", "bad_recipient"):
+        assert own in text
+    english = set(re.findall(r"\b[A-Za-z]{4,}(?: [a-z]+)+", text))
+    # What the server said.
+    assert english == {"such user"}
 
 
 def test_times_are_in_the_time_zone_of_the_project(settings: Settings) -> None:
@@ -187,7 +235,7 @@ def test_log_lines_of_an_older_key_and_of_another_spelling_are_named_too(
     answer = found("Hong <Hong@Example.com>")["to_hash"]
     assert answer[:2] == [new, old]
     assert log_hash(HONG) in answer
-    assert f"to_hash={new} or {old} or " in find("Hong@Example.com")
+    assert f"to_hash={new} / to_hash={old} / to_hash=" in find("Hong@Example.com")
     settings.AUTHMAIL_LOG_PLAIN_HASH = True
     assert found()["to_hash"] == [sha256(HONG.encode()).hexdigest()[:8]]
 

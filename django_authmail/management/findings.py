@@ -93,14 +93,17 @@ def counters(address: str) -> list[dict[str, Any]]:
     for row in erasure.counters_of(address):
         kind, seconds = limits.counted(row.key)
         most = limits.most(row.key)
+        # Once its window has ended, the row counts from 0 again.
+        is_over = row.ends_at <= now
+        used = 0 if is_over else row.used
         found.append(
             {
                 "kind": kind,
-                "used": row.used,
+                "used": used,
                 "most": most,
                 "seconds": int(seconds),
                 "ends_at": when(row.ends_at),
-                "is_reached": most is not None and row.used >= most and now < row.ends_at,
+                "is_reached": most is not None and used >= most and not is_over,
             }
         )
     return found

@@ -180,9 +180,10 @@ def test_finds_what_was_counted_about_a_mailbox(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
     limits.admit(auth_message(to=(HONG,)))
     lines = run("authmail_find", HONG).splitlines()
-    assert [line.split(" until ")[0] for line in lines if line.startswith("counted")] == [
-        "counted 1 of otp in 600 s",
-        "counted 1 of otp in 86400 s",
+    counted = [line.partition(": ") for line in lines if ", to this mailbox within " in line]
+    assert [(name, said[:12]) for name, _, said in counted] == [
+        ("A one-time code (otp), to this mailbox within 10 minutes", "1 of 5 mails"),
+        ("A one-time code (otp), to this mailbox within 1 day", "1 of 20 mail"),
     ]
     answer = json.loads(run("authmail_find", HONG, json=True))
     assert [(row["kind"], row["used"]) for row in answer["counters"]] == [("otp", 1), ("otp", 1)]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.management import findings
 from django_authmail.management.tables import explained_when_missing
+from django_authmail.notifiers import registry
+from django_authmail.notifiers.values import lifetime_in_words
 
 
 class Command(BaseCommand):
@@ -55,17 +59,19 @@ class Command(BaseCommand):
             for line in _about_message(fact):
                 self.stdout.write(line)
         for fact in facts["suppressions"]:
-            self.stdout.write(
-                f"suppressed for {_owner(fact)} until {fact['ends_at']}: {fact['reason']}"
-            )
+            words = {"owner": _owner(fact), "time": fact["ends_at"], "reason": fact["reason"]}
+            self.stdout.write(_("suppressed for %(owner)s until %(time)s: %(reason)s") % words)
         for fact in facts["counters"]:
             self.stdout.write(_about_counter(fact))
         if not any(facts.values()):
-            self.stderr.write("Nothing is recorded about this address.")
-        self.stdout.write(f"In the log: to_hash={' or '.join(to_hashes)}")
+            self.stderr.write(_("Nothing is recorded about this address."))
+        hashes = " / ".join(f"to_hash={each}" for each in to_hashes)
+        self.stdout.write(_("In the log: %(hashes)s") % {"hashes": hashes})
         self.stdout.write(
-            "Requests that were refused (409, 429, 503) are in the log only, as api.refused: look "
-            "there for this to_hash."
+            _(
+                "Requests that were refused (409, 429, 503) are in the log only, as api.refused: "
+                "look there for this to_hash."
+            )
         )
 
 
@@ -74,27 +80,65 @@ def _about_message(fact: dict[str, Any]) -> Iterator[str]:
     yield _line(*(fact[name] for name in names), fact["is_test"] and "test", _owner(fact))
     yield f"  Message-ID  {fact['message_id']}"
     for each in fact["recipients"]:
-        yield f"  recipient  {_line(*each.values())}"
+        yield _line(f"  {_('recipient')}", *each.values())
     last = fact["last_attempt"]
     if last is not None and last["reason"] not in [each["reason"] for each in fact["recipients"]]:
         # Why it waits now is not what its mail server said.
-        yield f"  last attempt  {_line(*last.values())}"
+        yield _line(f"  {_('last attempt')}", *last.values())
     if fact["next_attempt"] is not None:
-        yield f"  next attempt  {fact['next_attempt']}"
+        yield f"  {_('next attempt')}  {fact['next_attempt']}"
     yield f"  {fact['meaning']}"
     for each in fact["waits_for"]:
         yield f"  {each['meaning']}"
     for hint in fact["what_to_do"].values():
         yield "  " + _("What to do: %(hint)s") % {"hint": hint}
     for each in fact["webhooks"]:
-        yield f"  webhook  {_line(*each.values())}"
+        yield _line(f"  {_('webhook')}", *each.values())
 
 
 def _about_counter(fact: dict[str, Any]) -> str:
-    counted = "counted {used} of {kind} in {seconds} s".format(**fact)
+    most = fact["most"]
+    words = {
+        "kind": _kind_in_words(fact["kind"]),
+        "time": lifetime_in_words(timedelta(seconds=fact["seconds"])),
+        "used": fact["used"],
+        "most": most,
+        "end": fact["ends_at"],
+    }
+    if most is None:
+        counted = ngettext(
+            "%(kind)s, to this mailbox within %(time)s: %(used)s mail. No setting limits it any "
+            "more.",
+            "%(kind)s, to this mailbox within %(time)s: %(used)s mails. No setting limits it any "
+            "more.",
+            fact["used"],
+        )
+        return counted % words
+    counted = ngettext(
+        "%(kind)s, to this mailbox within %(time)s: %(used)s of %(most)s mail.",
+        "%(kind)s, to this mailbox within %(time)s: %(used)s of %(most)s mails.",
+        most,
+    )
     if fact["is_reached"]:
-        return f"{counted}: limit reached, refused until {fact['ends_at']}"
-    return f"{counted} until {fact['ends_at']}"
+        counted += " " + _("Limit reached: more are refused until %(end)s.")
+    elif fact["used"]:
+        counted += " " + _("The window ends at %(end)s.")
+    return counted % words
+
+
+def _kind_in_words(kind: str) -> str:
+    """Return a kind as limits know it, in words: mails of keys for tests are counted apart."""
+    name = kind.removeprefix("test:")
+    try:
+        description = str(registry.get(name).description)
+    except LookupError:
+        description = ""
+    words = {"description": description, "kind": name}
+    if description:
+        said = _("%(description)s (%(kind)s)") % words
+    else:
+        said = _("Mails of the kind %(kind)s") % words
+    return said if name == kind else _("%(kind)s, by keys for tests") % {"kind": said}
 
 
 def _owner(fact: dict[str, Any]) -> str:
