@@ -13,6 +13,7 @@ from django_authmail import mailers
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnavailable
+from django_authmail.logs import describe_apart, log_line
 from django_authmail.message import AuthMessage
 from django_authmail.models import Message, Priority
 from django_authmail.outbox import carriers, queue
@@ -22,6 +23,7 @@ from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim
 from django_authmail.outcomes import ErrorCode, Failure, Reason, Retry
 from django_authmail.smtp import EmailBackend
+from django_authmail.smtp.errors import DeliveryFailed
 
 logger = logging.getLogger(__name__)
 
@@ -158,11 +160,25 @@ def warm() -> None:
         backend = mailers.carrier(name)
         if isinstance(backend, EmailBackend) and not carriers.is_paused(name):
             backend.open()
-    except Exception as error:
+    except DeliveryFailed as error:
         # The mail that comes reports what is wrong, if it still is.
-        logger.warning("email.not_warmed carrier=%s error=%s", name, type(error).__name__)
+        failure = error.result.failure
+        host, _, step = failure.where.partition(", ") if failure is not None else ("", "", "")
+        _log_cold(
+            carrier=name,
+            host=host,
+            step=step.replace(" ", "_"),
+            reason=error.result.reason,
+            error=type(error).__name__,
+        )
+    except Exception as error:
+        _log_cold(carrier=name, error=describe_apart(error)["error"])
     finally:
         connections.close_all()  # of this thread, which ends here
+
+
+def _log_cold(**facts: str) -> None:
+    log_line(logger, logging.WARNING, "email.not_warmed", **facts)
 
 
 def _leave(recipients: int) -> Pass:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from django_authmail import dispatch, outbox, tasks
 from django_authmail.message import Priority
@@ -250,4 +251,29 @@ def test_a_worker_that_cannot_connect_says_so_and_goes_on(
 ) -> None:
     use_mailer({"host": "127.0.0.1", "port": dead_port})
     dispatch.warm()
-    assert "email.not_warmed carrier=default" in caplog.text
+    assert (
+        f"email.not_warmed carrier=default host=127.0.0.1:{dead_port} step=connecting "
+        "reason=connection_refused error=ConnectionFailed"
+    ) in caplog.text
+
+
+def test_a_worker_names_the_step_at_which_the_server_fell_silent(
+    use_mailer: UseMailer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        use_mailer({"host": "127.0.0.1", "port": port, "timeout": 1})
+        dispatch.warm()
+    assert (
+        f"email.not_warmed carrier=default host=127.0.0.1:{port} step=greeting "
+        "reason=smtp_timeout error=TimedOut"
+    ) in caplog.text
+
+
+def test_a_worker_whose_mailer_cannot_be_used_says_what_to_mend(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_DELIVER_USING = "gone"
+    dispatch.warm()
+    assert "email.not_warmed carrier=gone error=MailerUnusable" in caplog.text
+    assert ": There is no mailer 'gone'" in caplog.text
