@@ -20,6 +20,7 @@ from django_authmail.clock import db_now
 from django_authmail.exceptions import NotRotatable
 from django_authmail.keyring import Terms
 from django_authmail.management.moments import iso
+from django_authmail.management.shown_once import note, show_once
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey
 from django_authmail.secret import Secret
@@ -136,18 +137,16 @@ class Command(BaseCommand):
         self._show_once(row, key, as_json=as_json)
         old.refresh_from_db()
         ends = "now" if old.revoked_at else f"at {old.expires_at:%Y-%m-%d %H:%M} UTC"
-        self.stderr.write(f"The key that it replaces, {old.prefix}…, ends {ends}.")
+        note(self, f"The key that it replaces, {old.prefix}…, ends {ends}.")
 
     @sensitive_variables()
     def _show_once(self, row: ApiKey, key: Secret, *, as_json: bool) -> None:
         if as_json:
             self._print_json({**_facts(row), "key": str(key)})
             return
-        self.stdout.write(str(key))
-        self.stderr.write(
-            f"Key {row.prefix}… for {row.name!r}: {', '.join(_shown_terms(row))}. "
-            "It is not shown again."
-        )
+        terms = ", ".join(_shown_terms(row))
+        about = f"Key {row.prefix}… for {row.name!r}: {terms}. It is not shown again."
+        show_once(self, str(key), about)
 
     def _list(self, *, as_json: bool) -> None:
         rows = ApiKey.objects.using(_using()).order_by("-created_at")

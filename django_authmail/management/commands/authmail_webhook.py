@@ -33,6 +33,7 @@ from django_authmail.management.replays import (
     one,
     webhooks,
 )
+from django_authmail.management.shown_once import note, show_once
 from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
@@ -156,7 +157,7 @@ class Command(BaseCommand):
                 f"other events: {listed(twins)}"
             )
         if not options["json"]:
-            self.stderr.write(f"Try it: manage.py authmail_webhook test {str(row.pk)[:8]}")
+            note(self, f"Try it: manage.py authmail_webhook test {str(row.pk)[:8]}")
 
     @sensitive_variables()
     def _rotate(self, row: WebhookEndpoint, hours: int, *, as_json: bool) -> None:
@@ -181,15 +182,15 @@ class Command(BaseCommand):
             if hours
             else "The one before signs no more."
         )
-        self.stderr.write(until)
+        note(self, until)
 
     @sensitive_variables()
     def _show_once(self, row: WebhookEndpoint, secret: Secret, *, as_json: bool) -> None:
         if as_json:
             self._print_json({**facts(row), "secret": str(secret)})
             return
-        self.stdout.write(str(secret))
-        self.stderr.write(f"Secret of endpoint {row.pk}, {row.url}. It is not shown again.")
+        about = f"Secret of endpoint {row.pk}, {row.url}. It is not shown again."
+        show_once(self, str(secret), about)
 
     def _list(self, *, as_json: bool) -> None:
         rows = list(WebhookEndpoint.objects.using(using()).order_by("-created_at"))
