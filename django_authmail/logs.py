@@ -62,6 +62,11 @@ def log_line(logger: logging.Logger, level: int, event: str, **facts: Any) -> No
         logger.log(level, "%s %s", shown["event"], text, extra=extra)
 
 
+def stamp(moment: datetime) -> str:
+    """Return a time as log lines have it: ISO 8601 in the time zone of the process, with offset."""
+    return moment.astimezone().isoformat(timespec="seconds")
+
+
 def describe(error: BaseException) -> str:
     """Return an unexpected error for a log line: `KeyError from ValueError at=a.b:7 > c:12`.
 

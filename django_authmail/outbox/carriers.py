@@ -24,6 +24,7 @@ from django.db.models import F, Q, QuerySet
 from django_authmail import mailers
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
+from django_authmail.logs import log_line, stamp
 from django_authmail.models import Carrier
 from django_authmail.outbox import counters, queue, quotas
 from django_authmail.outbox.counters import Use
@@ -335,11 +336,13 @@ def _open(leave: Pass, reason: Reason, rest: timedelta, most_failures: int) -> N
     opened, until = retried(write, using=using, patience=PATIENCE)
     _cache.forget()
     if opened:
-        logger.error(
-            "email.breaker_open carrier=%s reason=%s until=%s",
-            leave.carrier,
-            reason,
-            f"{until:%Y-%m-%dT%H:%M:%SZ}",
+        log_line(
+            logger,
+            logging.ERROR,
+            "email.breaker_open",
+            carrier=leave.carrier,
+            reason=str(reason),
+            until=stamp(until),
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_django.fixtures import Settings
 from django_authmail import dispatch, outbox
 from django_authmail.clock import db_now
 from django_authmail.exceptions import MailerUnavailable
+from django_authmail.logs import Formatter
 from django_authmail.models import Attempt, Carrier, Counter, Message
 from django_authmail.outbox import carriers, quotas
 from django_authmail.outbox.carriers import Pass, Stop
@@ -83,6 +85,20 @@ def test_failures_in_a_row_open_it(settings: Settings, caplog: pytest.LogCapture
     assert stop.reason == "mailer_unavailable"
     assert timedelta(seconds=25) < stop.wait <= timedelta(seconds=30)
     assert caplog.text.count("email.breaker_open carrier=default reason=connection_refused") == 1
+
+
+def test_the_log_says_until_when_in_the_time_zone_of_its_stamps(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.TIME_ZONE = "Asia/Seoul"
+    open_breaker(settings)
+    [record] = [record for record in caplog.records if "email.breaker_open" in record.message]
+    until = re.search(r" until=(\S+)", record.message)
+    assert until is not None
+    stamped = datetime.fromisoformat(Formatter().formatTime(record))
+    said = datetime.fromisoformat(until[1])
+    assert said.utcoffset() == stamped.utcoffset() == timedelta(hours=9)
+    assert timedelta(seconds=25) < said - stamped < timedelta(seconds=35)
 
 
 @pytest.mark.parametrize("reason", ["recipient", "doubt"])
