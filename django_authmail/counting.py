@@ -60,6 +60,10 @@ def missing_timeouts() -> dict[str, int]:
     except InvalidCacheBackendError:
         return {}
     given = caches.settings[conf.limits_cache]
+    options_given = dict(given.get("OPTIONS", {}))
+    # What django-redis hands to its pool as it is, and last: it wins.
+    pool = options_given.get("CONNECTION_POOL_KWARGS") or {}
+    options_given |= {name.upper(): value for name, value in pool.items()}
     location = given.get("LOCATION") or ()
     # Several in one string are told apart as Django's backends do.
     places = re.split("[;,]", location) if isinstance(location, str) else location
@@ -69,6 +73,6 @@ def missing_timeouts() -> dict[str, int]:
             # redis-py takes them in its URL too, always in lower case: django-redis hands that on.
             queries = [parse_qs(urlsplit(place).query) for place in places]
             is_in_url = all(name.lower() in query for query in queries)
-            if given.get("OPTIONS", {}).get(name) is None and not (places and is_in_url):
+            if options_given.get(name) is None and not (places and is_in_url):
                 return options
     return {}

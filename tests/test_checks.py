@@ -1113,6 +1113,26 @@ class TestDeployed:
                 {"socket_timeout": 1},
                 "{'SOCKET_CONNECT_TIMEOUT': 1, 'SOCKET_TIMEOUT': 1}",
             ),
+            (
+                "tests.test_checks.DjangoRedisCache",
+                "redis://cache:6379/1",
+                {"CONNECTION_POOL_KWARGS": {"max_connections": 50}},
+                "{'SOCKET_CONNECT_TIMEOUT': 1, 'SOCKET_TIMEOUT': 1}",
+            ),
+            (
+                "tests.test_checks.DjangoRedisCache",
+                "redis://cache:6379/1",
+                # What its pool is given wins.
+                {"SOCKET_TIMEOUT": 1, "CONNECTION_POOL_KWARGS": {"socket_timeout": None}},
+                "{'SOCKET_CONNECT_TIMEOUT': 1, 'SOCKET_TIMEOUT': 1}",
+            ),
+            (
+                f"{CACHES}.redis.RedisCache",
+                "redis://cache:6379/1",
+                # Of django-redis alone.
+                {"CONNECTION_POOL_KWARGS": {"socket_timeout": 1}},
+                "{'socket_connect_timeout': 1, 'socket_timeout': 1}",
+            ),
         ],
     )
     def test_w114_a_cache_without_a_timeout(
@@ -1120,7 +1140,7 @@ class TestDeployed:
         settings: Settings,
         backend: str,
         location: str | list[str],
-        options: dict[str, int | None],
+        options: dict[str, Any],
         hint: str,
     ) -> None:
         cache = {"BACKEND": backend, "LOCATION": location, "OPTIONS": options}
@@ -1149,6 +1169,17 @@ class TestDeployed:
         location = f"redis://cache:6379/1?socket_timeout=0.5{rest}"
         cache = {"BACKEND": backend, "LOCATION": location}
         settings.CACHES = {"default": cache}
+        assert found(deploy=True) == {}
+
+    def test_w114_a_timeout_of_the_pool_of_django_redis_will_do(self, settings: Settings) -> None:
+        options = {"CONNECTION_POOL_KWARGS": {"socket_timeout": 1, "max_connections": 50}}
+        settings.CACHES = {
+            "default": {
+                "BACKEND": "tests.test_checks.DjangoRedisCache",
+                "LOCATION": "redis://cache:6379/1",
+                "OPTIONS": options,
+            }
+        }
         assert found(deploy=True) == {}
 
     @pytest.mark.parametrize("scheme", ["filesystem", "memory"])
