@@ -66,7 +66,8 @@ def test_lists_messages_with_state_and_reason(
     assert "authmail-state-queued" in text
     assert "authmail-state-failed" in text
     assert "<code>recipient_refused</code> / <code>bad_recipient</code>" in text
-    assert "There is no such mailbox" in text
+    # What to do is on the page of each.
+    assert "There is no such mailbox" not in text
     assert "H***@example.com" in text
     for secret in (CODE, TO, "홍길동"):
         assert secret not in text
@@ -87,9 +88,9 @@ def test_what_is_code_in_a_hint_looks_like_code(
     admin_client: Client, queued: Message, language: str
 ) -> None:
     Message.objects.update(reason="mailer_unusable", error_code="unknown")
-    for page in (LOG, f"{LOG}{queued.pk}/change/"):
-        response = admin_client.get(page, headers={"Accept-Language": language})
-        assert "<code>manage.py check</code>" in response.content.decode()
+    page = f"{LOG}{queued.pk}/change/"
+    response = admin_client.get(page, headers={"Accept-Language": language})
+    assert "<code>manage.py check</code>" in response.content.decode()
 
 
 def test_the_sealed_body_is_neither_shown_nor_read(

@@ -192,12 +192,8 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
     @admin.display(description=_("outcome"))
     def outcome(self, row: Message) -> SafeString | str:
         if row.reason:
-            return format_html(
-                '<code>{}</code> / <code>{}</code><div class="help">{}</div>',
-                row.error_code,
-                row.reason,
-                marked(hints.hint(row.reason)),
-            )
+            # What to do about it is on its page: said in each row, it hides the rows.
+            return format_html("<code>{}</code> / <code>{}</code>", row.error_code, row.reason)
         if row.provider_id:
             # Word by word: an id with hyphens goes to the next line before it is cut at one.
             words = ((word,) for word in row.provider_id.split())
