@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
-from types import NoneType
+from types import ModuleType, NoneType
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -53,10 +53,14 @@ class Trip:
 
     Where the driver cannot take several at once, they are carried out one after another, in the
     same order. Inside of a transaction: one that fails must take the others back.
+
+    With `ends`, nothing else is asked in the `atomic` block that this stands in: where that is the
+    one that began the transaction, COMMIT goes along.
     """
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, *, ends: bool = False) -> None:
         self.using = using
+        self._ends = ends
         self._steps: list[_Step] = []
 
     def __enter__(self) -> Self:
@@ -132,14 +136,16 @@ class Trip:
         if not steps:
             return
         connection = connections[self.using]
+        pipeline = _pipeline(connection)
+        if pipeline is not None:
+            asked = [pipeline.Statement(step.sql, step.values or ()) for step in steps]
+            ends = self._ends and _is_outermost(connection)
+            for step, found in zip(
+                steps, pipeline.carry_out(connection, asked, ends=ends), strict=True
+            ):
+                step.take(found)
+            return
         with connection.cursor() as cursor:
-            if len(steps) > 1 and _takes_several(connection):
-                values = [value for step in steps for value in step.values or ()]
-                cursor.execute("; ".join(step.sql for step in steps), values)
-                for step in steps:
-                    step.take(_rows(cursor))
-                    cursor.nextset()
-                return
             for step in steps:
                 if step.each:
                     cursor.executemany(step.sql, step.each)
@@ -160,15 +166,23 @@ class _Step:
     each: Sequence[Sequence[Any]] = ()
 
 
-def _takes_several(connection: BaseDatabaseWrapper) -> bool:
-    """Whether one string may hold several statements, with the rows of each to be had."""
-    # Only Django's features of PostgreSQL say so: a value that the server binds is one statement's.
-    if getattr(connection.features, "uses_server_side_binding", True):
-        return False
-    # Here, because it imports the driver. psycopg2 keeps the rows of the last one only.
+def _pipeline(connection: BaseDatabaseWrapper) -> ModuleType | None:
+    """Return what carries out several statements at once, where this connection can."""
+    if connection.vendor != "postgresql":
+        return None
+    # Here, because they import the driver. psycopg2 has no such thing.
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
-    return is_psycopg3
+    if not is_psycopg3:
+        return None
+    from django_authmail import pipeline
+
+    return pipeline if pipeline.carries(connection) else None
+
+
+def _is_outermost(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the innermost `atomic` block is the one that began the transaction."""
+    return connection.in_atomic_block and not connection.savepoint_ids
 
 
 def _rows(cursor: Any) -> Rows:  # a wrapper of the driver's

@@ -108,8 +108,6 @@ class StatementsView(APIView):
         with transaction.atomic(), connection.cursor() as cursor:
             for sql, values in statements:
                 cursor.execute(sql, [new(value) for value in values])
-                while cursor.nextset():
-                    pass
         return Response({}, status=202)
 
 
@@ -119,7 +117,7 @@ def _statements() -> tuple[list[tuple[str, list[Any]]], uuid.UUID, set[str]]:
     found: list[tuple[str, list[Any]]] = []
 
     def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
-        found.append((sql, list(values)))
+        found.append((sql, list(values or ())))
         return execute(sql, values, many, context)
 
     message = OTPNotifier().build("somebody@example.net", user_name="a", code="4829")

@@ -204,7 +204,7 @@ def _counting(
 ) -> tuple[str, list[Any]]:
     """Return the one statement that does it: nearly every request of the API counts something."""
     rows = ", ".join([f"(%s, %s, {_NOW} + %s)"] * len(limits))
-    most = " ".join(["WHEN %s THEN %s"] * len(limits))
+    most = " ".join(["WHEN %s THEN %s::integer"] * len(limits))
     sql = (
         f"INSERT INTO {statements.table(Counter, using)} AS old (key, used, ends_at) "  # noqa: S608 - a name of ours
         f"VALUES {rows} ON CONFLICT (key) DO UPDATE SET "

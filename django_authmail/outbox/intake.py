@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -41,33 +43,44 @@ class Intake:
         retried = None if self.entry is None else self.entry.retried
         return None if retried is None else retried.id
 
-    def admit(self, message: Recordable, using: str, *, owner: str, is_test: bool) -> datetime:
-        """Do what comes before the message's row, and return the time of the transaction.
+    @contextmanager
+    def trip(self, using: str) -> Iterator[Trip]:
+        """Give the way to the database that comes before the message's row; begin with `ask`.
 
         Raises:
             Outrun: another request with the same key was faster.
-            RecipientSuppressed: nothing is sent to a recipient.
-            RecipientCooldown: a recipient had enough of this kind.
         """
         try:
             with Trip(using) as trip:
                 if self.entry is not None:
                     self.entry.begin(trip)
-                suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
-                use = limits.ask_within(message, trip, is_test=is_test)
-                # Last: counting may have waited for another message to the same mailbox, and this
-                # one is the later of the two.
-                time = trip.ask_time()
+                yield trip
         except IntegrityError as error:
             if self.entry is None:
                 raise
             # The key of its record, unless the tables are not this package's own.
             raise Outrun from error
-        now = time()
-        if found := suppressed(now):
-            raise RecipientSuppressed(frozenset(found))
-        self._use = use(now)
-        return now
+
+    def ask(
+        self, message: Recordable, trip: Trip, *, owner: str, is_test: bool
+    ) -> Callable[[datetime], None]:
+        """Ask whether the message may be sent, and count it.
+
+        What comes back raises after the trip, and takes the time of the transaction.
+
+        Raises:
+            RecipientSuppressed: nothing is sent to a recipient.
+            RecipientCooldown: a recipient had enough of this kind.
+        """
+        suppressed = suppression.ask(message.envelope.recipients, trip, owner=owner)
+        use = limits.ask_within(message, trip, is_test=is_test)
+
+        def admit(now: datetime) -> None:
+            if found := suppressed(now):
+                raise RecipientSuppressed(frozenset(found))
+            self._use = use(now)
+
+        return admit
 
     def close(self, row: Message, trip: Trip) -> None:
         """Do what needs the message's row to be there, along with it."""

@@ -216,10 +216,10 @@ def load(rows: Iterable[Message], using: str) -> dict[uuid.UUID, Record]:
     return records
 
 
-def store(records: Collection[Record], using: str) -> None:
-    """Write what has changed in `records`."""
+def store(records: Collection[Record], using: str, *, ends: bool = False) -> None:
+    """Write what has changed in `records`; with `ends`, as the last of a transaction."""
     attempts = [r.attempt for r in records if r.attempt is not None]
-    with Trip(using) as trip:
+    with Trip(using, ends=ends) as trip:
         trip.update([r.row for r in records if not r.row.is_final], _MESSAGE)
         trip.update([r.row for r in records if r.row.is_final], _FINAL)
         trip.update([changed for r in records for changed in r.changed], _RECIPIENT)

@@ -252,7 +252,7 @@ def _write(ends: Sequence[End], *, patience: float) -> dict[uuid.UUID, Message]:
             announce(record.row, using, to=to, duration_ms=end.duration_ms)
         suppression.learn(changed, suppressed, now=now, using=using)
         recording.record(changed, now, using, has_endpoints=bool(endpoints))
-        rows.store(changed, using)
+        rows.store(changed, using, ends=True)
 
     retried(write, using=using, patience=patience)
     return written

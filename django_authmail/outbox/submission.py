@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
 
 from django_authmail import statements
-from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
@@ -86,9 +86,11 @@ def submit_many(
         ended = _left_out(created, dead, now)
         with Trip(using) as trip:
             rows.insert(created, trip)
-            older = _ask_older(messages, created, trip, owner=owner)
+            older = _ask_older(messages, trip, owner=owner)
         recording.record(ended, now, using)
-        _supersede(older, created, now, using)
+        # Of several new ones the last stays, as if they had been submitted one by one.
+        newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
+        _supersede(older, now, using, but=newest.values())
         _announce(created, using)
     return [one.row for one in created]
 
@@ -143,11 +145,19 @@ def _taken_in(
             # The COMMIT before was done, though its answer was lost: a second row would be a
             # second mail.
             return written[-1]
-        # Behind what may have waited for another transaction, and once for all that follows.
-        if intake is None:
-            now = db_now(using)
-        else:
-            now = intake.admit(message, using, owner=owner, is_test=is_test)
+        opened = Trip(using) if intake is None else intake.trip(using)
+        with opened as trip:
+            admit = (
+                None if intake is None else intake.ask(message, trip, owner=owner, is_test=is_test)
+            )
+            older = _ask_older([message], trip, owner=owner)
+            # Last: counting may have waited for another message to the same mailbox, and this one
+            # is the later of the two.
+            time = trip.ask_time()
+        now = time()
+        if admit is not None:
+            admit(now)
+        _supersede(older, now, using)
         one = rows.new(
             message,
             now,
@@ -159,12 +169,10 @@ def _taken_in(
             retry_of=None if intake is None else intake.retry_of,
             callback=None if intake is None else intake.callback,
         )
-        with Trip(using) as trip:
+        with Trip(using, ends=True) as trip:
             rows.insert([one], trip)
-            older = _ask_older([message], [one], trip, owner=owner)
             if intake is not None:
                 intake.close(one.row, trip)
-        _supersede(older, [one], now, using)
         if lease is None:
             _announce([one], using)
         written.append(one)
@@ -206,16 +214,14 @@ def _left_out(created: list[New], dead: Collection[str], now: datetime) -> list[
     return ended
 
 
-def _ask_older(
-    messages: Collection[Recordable], created: list[New], trip: Trip, *, owner: str
-) -> Rows:
-    """Return what will have the ids of queued messages that the new ones take the place of."""
+def _ask_older(messages: Collection[Recordable], trip: Trip, *, owner: str) -> Rows:
+    """Return what will have the ids of queued messages that those take the place of."""
     hashes = [
         found
-        for message, one in zip(messages, created, strict=True)
-        if one.row.supersede_hash
+        for message in messages
+        if message.supersedes and len(message.envelope.recipients) == 1
         for found in supersede_hashes(
-            owner, one.row.kind, one.envelope.recipients[0], message.supersede_key
+            owner, message.kind, message.envelope.recipients[0], message.supersede_key
         )
     ]
     if not hashes:
@@ -227,16 +233,14 @@ def _ask_older(
     )
 
 
-def _supersede(older: Rows, created: list[New], now: datetime, using: str) -> None:
-    """End the older messages that the new ones take the place of: nearly always none.
+def _supersede(older: Rows, now: datetime, using: str, *, but: Collection[uuid.UUID] = ()) -> None:
+    """End older messages that new ones take the place of: nearly always none.
 
     One that a worker is claiming at this moment leaves: it is locked, and is passed over instead
     of being waited for. Two that are submitted at the same moment do not see each other, and both
     leave, as they would have a moment earlier.
     """
-    # Of several new ones the last stays, as if they had been submitted one by one.
-    newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
-    ids = {Message._meta.pk.to_python(id) for (id,) in older} - set(newest.values())
+    ids = {Message._meta.pk.to_python(id) for (id,) in older} - set(but)
     if not ids:
         return
     queued = Message.objects.using(using).filter(id__in=ids, state=State.QUEUED).defer("sealed")

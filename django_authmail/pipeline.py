@@ -1,0 +1,282 @@
+"""Several statements for one way to PostgreSQL and back, through libpq's pipeline mode.
+
+psycopg 3 opens the connection and understands what comes back; it writes what it sends by far more
+steps than statements of ours need, and Django's cursor adds to them. BEGIN goes along with the
+first statements of a transaction, and COMMIT with the last where the caller says which these are.
+
+An INSERT that a connection has made a few times is prepared: the server parses and plans it once.
+Nothing else is. An INSERT has nothing to choose, but the kept plan of a search does not see that a
+table has grown, and reads all of it. Behind a pool that lends connections by transaction nothing is
+prepared: the next transaction may be another server process's, which has never heard of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import Binary, Connection, IsolationLevel, errors, waiting
+from psycopg.abc import Buffer
+from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.types.json import Json, Jsonb
+from psycopg.types.string import TextLoader
+
+#: Times that a connection makes an INSERT before it is prepared: most of those that Django closes
+#: after each request never come to that.
+_UNPREPARED = 3
+#: Statements that are prepared on one connection. They differ by how many rows they have.
+_MOST_PREPARED = 50
+#: Of which is counted how often they are made.
+_MOST_COUNTED = 500
+#: What a server says of a prepared statement that it does not have (any more), or that does not
+#: fit the table any more. Made anew, they work.
+_STALE = (
+    errors.InvalidSqlStatementName,
+    errors.DuplicatePreparedStatement,
+    errors.FeatureNotSupported,
+)
+#: How long the server is asked to stop before its connection is left alone.
+_CANCEL_SECONDS = 1.0
+_PLACE = re.compile("%%|%s")
+_MICROSECOND = timedelta(microseconds=1)
+_BYTES = (Binary, bytes, bytearray, memoryview)
+
+Rows = list[tuple[Any, ...]]
+
+
+class Statement(NamedTuple):
+    """A statement with `%s` for each of its values."""
+
+    sql: str
+    values: Sequence[Any]
+
+
+def carries(connection: BaseDatabaseWrapper) -> bool:
+    """Whether `carry_out` works on this connection, which is one to PostgreSQL by psycopg 3.
+
+    Not where somebody looks on: DEBUG, a test or a tool that is to be told of each statement.
+    """
+    if connection.queries_logged or connection.execute_wrappers:
+        return False
+    connection.ensure_connection()
+    # A tool may have put something of its own in its place.
+    return isinstance(connection.connection, Connection)
+
+
+def carry_out(
+    connection: BaseDatabaseWrapper, statements: Sequence[Statement], *, ends: bool = False
+) -> list[Rows]:
+    """Carry the statements out, and return the rows of each.
+
+    With `ends`, they are the last of their transaction: COMMIT goes along. Django's own COMMIT then
+    finds nothing to do, and runs what waits for it.
+
+    Raises:
+        DatabaseError: as Django raises it, for the first that failed. The others had no effect.
+    """
+    connection.validate_thread_sharing()
+    connection.validate_no_broken_transaction()
+    raw: Connection[Any] = connection.connection
+    session = _session(connection, raw)
+    with connection.wrap_database_errors:
+        try:
+            return session.carry_out(statements, ends=ends)
+        except _STALE as error:
+            if not session.forget():
+                raise
+            # A migration, or a pool that gave itself away by nothing: the same works unprepared.
+            raise OperationalError(f"What was prepared is of no use any more: {error}") from error
+
+
+class _Session:
+    """What is known of one connection."""
+
+    def __init__(self, raw: Connection[Any], *, prepares: bool) -> None:
+        self._raw = raw
+        self._encoding = raw.info.encoding
+        self._names: dict[bytes, bytes] = {}
+        self._made: Counter[bytes] = Counter()
+        self._loads: dict[int, Callable[[Buffer], Any]] = {}
+        # None: not known yet.
+        self._prepares: bool | None = None if prepares else False
+
+    def forget(self) -> bool:
+        """Prepare nothing any more, and tell whether anything was."""
+        had, self._names, self._prepares = bool(self._names), {}, False
+        return had
+
+    def carry_out(self, statements: Sequence[Statement], *, ends: bool) -> list[Rows]:
+        raw, pgconn = self._raw, self._raw.pgconn
+        sent = [(_numbered(one.sql), *self._encoded(one.values)) for one in statements]
+        new = self._to_be_prepared([sql for sql, _, _ in sent])
+        names = self._names | new
+        begins = not raw.autocommit and pgconn.transaction_status == TransactionStatus.IDLE
+        pgconn.enter_pipeline_mode()
+        try:
+            if begins:
+                pgconn.send_query_params(_begin(raw), None)
+            for sql, name in new.items():
+                pgconn.send_prepare(name, sql)
+            for sql, values, formats in sent:
+                if sql in names:
+                    pgconn.send_query_prepared(names[sql], values, formats)
+                else:
+                    pgconn.send_query_params(sql, values, param_formats=formats)
+            if ends:
+                pgconn.send_query_params(b"COMMIT", None)
+            pgconn.pipeline_sync()
+            results = raw.wait(_exchanged(pgconn))
+            pgconn.exit_pipeline_mode()
+        except BaseException as error:
+            # A signal, or the server has gone: nobody can tell any more what an answer belongs to.
+            if not isinstance(error, psycopg.Error):
+                # The server would go on, and hold what it has locked.
+                with suppress(psycopg.Error):
+                    raw.cancel_safe(timeout=_CANCEL_SECONDS)
+            raw.close()
+            raise
+        prepared = results[begins : begins + len(new)]
+        for (sql, name), result in zip(new.items(), prepared, strict=True):
+            if result.status == ExecStatus.COMMAND_OK:  # also where a statement failed behind it
+                self._names[sql] = name
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise errors.error_from_result(result, encoding=self._encoding)
+        first = begins + len(new)
+        return [self._rows(result) for result in results[first : first + len(sent)]]
+
+    def _to_be_prepared(self, statements: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return those that are, with their names."""
+        if self._prepares is False:
+            return {}
+        found: dict[bytes, bytes] = {}
+        for sql in statements:
+            if sql in self._names or not sql.startswith(b"INSERT"):
+                continue
+            if len(self._made) >= _MOST_COUNTED:
+                self._made.clear()
+            self._made[sql] += 1
+            number = len(self._names) + len(found) + 1
+            if self._made[sql] > _UNPREPARED and number <= _MOST_PREPARED:
+                found[sql] = b"authmail_%d" % number
+        if found and self._prepares is None:
+            self._prepares = self._is_alone()
+        return found if self._prepares else {}
+
+    def _is_alone(self) -> bool:
+        """Whether the server's process is this connection's: a pool has no number, or its own."""
+        [rows] = [self._rows(self._raw.pgconn.exec_(b"SELECT pg_backend_pid()"))]
+        return rows == [(self._raw.info.backend_pid,)]
+
+    def _encoded(self, values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
+        encoding = self._encoding
+        found = [_encoded(value, encoding) for value in values]
+        return found, [
+            Format.BINARY if isinstance(value, _BYTES) else Format.TEXT for value in values
+        ]
+
+    def _rows(self, result: PGresult) -> Rows:
+        loads = [self._load(result.ftype(column)) for column in range(result.nfields)]
+        found = result.get_value
+        return [
+            tuple(
+                None if (value := found(row, column)) is None else load(value)
+                for column, load in enumerate(loads)
+            )
+            for row in range(result.ntuples)
+        ]
+
+    def _load(self, type: int) -> Callable[[Buffer], Any]:
+        """Return what reads a value of this type, as the driver and Django have agreed on it."""
+        if type not in self._loads:
+            loader = self._raw.adapters.get_loader(type, Format.TEXT) or TextLoader
+            self._loads[type] = loader(type, self._raw).load
+        return self._loads[type]
+
+
+# A connection has its session for as long as it lasts.
+_sessions: WeakKeyDictionary[Connection[Any], _Session] = WeakKeyDictionary()
+
+
+def _session(connection: BaseDatabaseWrapper, raw: Connection[Any]) -> _Session:
+    session = _sessions.get(raw)
+    if session is None:
+        settings = connection.settings_dict
+        # What Django's documentation has for a pool that lends connections by transaction.
+        pooled = settings.get("DISABLE_SERVER_SIDE_CURSORS", False)
+        session = _sessions[raw] = _Session(raw, prepares=not pooled)
+    return session
+
+
+def _exchanged(pgconn: PGconn) -> Generator[waiting.Wait, waiting.Ready | int, list[PGresult]]:
+    """Send what is to be sent, and return a result for each, as psycopg's `wait` wants it."""
+    results: list[PGresult] = []
+    # A server that waits to get rid of its answers takes nothing more.
+    while pgconn.flush():
+        if (yield waiting.WAIT_RW) & waiting.READY_R:
+            pgconn.consume_input()
+    while True:
+        while pgconn.is_busy():
+            yield waiting.WAIT_R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            continue  # the end of one statement's
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results.append(result)
+
+
+def _begin(raw: Connection[Any]) -> bytes:
+    words = ["BEGIN"]
+    if raw.isolation_level is not None:  # DATABASES' OPTIONS
+        words += ["ISOLATION LEVEL", IsolationLevel(raw.isolation_level).name.replace("_", " ")]
+    return " ".join(words).encode()
+
+
+@lru_cache(maxsize=512)
+def _numbered(sql: str) -> bytes:
+    """Return the statement with $1, $2 ... for its values."""
+    numbers = itertools.count(1)
+    return _PLACE.sub(lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", sql).encode()
+
+
+def _encoded(value: Any, encoding: str) -> bytes | None:
+    """Return a value as PostgreSQL reads it; what type it is of, the statement tells."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        found = value.encode(encoding)
+        if b"\0" in found:
+            # libpq would send what is before it.
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        return found
+    if isinstance(value, bool):
+        return b"t" if value else b"f"
+    if isinstance(value, int):
+        return int.__repr__(value).encode()
+    if isinstance(value, UUID):
+        return value.hex.encode()
+    if isinstance(value, datetime):
+        return value.isoformat().encode()
+    if isinstance(value, timedelta):
+        # Not in days: where clocks are changed, one of those is not always of 24 hours.
+        return f"{value // _MICROSECOND} microseconds".encode()
+    if isinstance(value, Json | Jsonb):
+        return str((value.dumps or json.dumps)(value.obj)).encode(encoding)
+    if isinstance(value, _BYTES):
+        return bytes(value.obj if isinstance(value, Binary) else value)
+    raise TypeError(f"a statement has a value of the type {type(value).__name__}")

@@ -1,0 +1,292 @@
+"""Statements that go to PostgreSQL together: what it is sent, and what is left when that fails.
+
+Collected where psycopg 3 is the driver (tests/conftest.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_authmail.clock import db_now
+from django_authmail.models import Counter, Priority, State
+from django_authmail.statements import Trip
+from django_authmail.transactions import retried
+from tests.queries import ways
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+IS_POOLED = os.environ.get("AUTHMAIL_TEST_PGBOUNCER") == "1"
+
+
+@pytest.fixture
+def other() -> Iterator[BaseDatabaseWrapper]:
+    """Give one more connection to the database of the test, made as its settings say."""
+    copied = connection.copy("other")
+    connections["other"] = copied
+    yield copied
+    copied.close()
+    del connections["other"]
+
+
+def insert(key: str, using: str = "default", *, ends: bool = False) -> None:
+    with Trip(using, ends=ends) as trip:
+        trip.insert([Counter(key=key, used=1, ends_at=datetime(2030, 1, 1, tzinfo=UTC))])
+
+
+def prepared(using: str = "default") -> list[str]:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements WHERE name LIKE 'authmail_%%'")
+        return [statement for (statement,) in cursor.fetchall()]
+
+
+def stored() -> set[str]:
+    return set(Counter.objects.values_list("key", flat=True))
+
+
+NOW = datetime(2026, 11, 26, 23, 59, 59, 999_999, tzinfo=UTC)
+ID = uuid.UUID("d8f96736-0d0d-4876-b950-580a6da0fb6f")
+
+
+@pytest.mark.parametrize(
+    ("sql", "value", "expected"),
+    [
+        ("%s::text", "it's 100 %% \\ \"$1\" {} 한글 \N{PILE OF POO}\r\n", ...),
+        ("%s::text", "", ...),
+        ("%s::text", None, ...),
+        ("%s::boolean", True, ...),
+        ("%s::boolean", False, ...),
+        ("%s::bigint", -(2**62), ...),
+        ("%s::smallint", Priority.LOW, int(Priority.LOW)),
+        ("%s::text", State.QUEUED, "queued"),
+        ("%s::uuid", ID, ...),
+        ("%s::timestamptz", NOW, ...),
+        ("%s::timestamptz", NOW.astimezone(tz=None), NOW),
+        ("%s::timestamptz - '2026-01-01 00:00:00+00'", NOW, NOW - datetime(2026, 1, 1, tzinfo=UTC)),
+        ("%s::interval", timedelta(days=40, microseconds=1), ...),
+        ("%s::interval", -timedelta(seconds=1), ...),
+        ("extract(days FROM %s::interval)::integer", timedelta(days=40), 0),
+        ("%s::bytea", b"\0\xff'\\", ...),
+        ("%s::bytea", memoryview(b"\0\xff"), b"\0\xff"),
+        ("100 %% 7 + %s::integer", 1, 3),
+    ],
+)  # fmt: skip
+def test_the_server_reads_what_was_meant(sql: str, value: Any, expected: Any) -> None:
+    with Trip("default") as trip:
+        [found] = [trip.ask(f"SELECT {sql}", [value])]
+    [(answer,)] = found
+    assert answer == (value if expected is ... else expected)
+
+
+def test_a_text_with_a_nul_is_refused_and_not_cut() -> None:
+    with pytest.raises(DataError, match="NUL"):
+        insert("cut\0here")
+    assert stored() == set()
+
+
+def test_a_value_that_nobody_knows_how_to_send_is_named() -> None:
+    with pytest.raises(TypeError, match="type complex"), Trip("default") as trip:
+        trip.ask("SELECT %s", [1j])
+    insert("after")
+    assert stored() == {"after"}
+
+
+def test_a_transaction_goes_one_way_with_its_beginning_and_its_end() -> None:
+    heard = []
+    with ways() as made, transaction.atomic():
+        transaction.on_commit(lambda: heard.append("committed"))
+        insert("one", ends=True)
+        assert not heard
+    assert heard == ["committed"]
+    assert [[sql.split()[0] for sql in way] for way in made] == [["BEGIN", "INSERT", "COMMIT"]]
+    assert stored() == {"one"}
+
+
+def test_what_ends_a_block_does_not_end_the_transaction_around_it() -> None:
+    def fail_afterwards() -> None:
+        with transaction.atomic():
+            with transaction.atomic():
+                insert("one", ends=True)
+            with transaction.atomic(savepoint=False):
+                insert("two", ends=True)
+            raise ValueError("afterwards")
+
+    with pytest.raises(ValueError, match="afterwards"):
+        fail_afterwards()
+    assert stored() == set()
+
+
+def test_an_error_takes_back_what_went_together_and_says_what_it_was() -> None:
+    insert("one")
+
+    def insert_again() -> None:
+        with transaction.atomic(), Trip("default", ends=True) as trip:
+            trip.insert([Counter(key=key, used=1, ends_at=NOW) for key in ("two",)])
+            trip.insert([Counter(key="one", used=2, ends_at=NOW)])
+
+    for _ in range(6):  # before and after it is prepared
+        with pytest.raises(IntegrityError, match="authmail_counter_pkey"):
+            insert_again()
+        assert stored() == {"one"}
+
+
+def test_a_wrong_statement_is_an_error_of_django() -> None:
+    with pytest.raises(ProgrammingError, match="no_such_table"), Trip("default") as trip:
+        trip.ask("SELECT 1 FROM no_such_table")
+    insert("after")
+    assert stored() == {"after"}
+
+
+def test_a_transaction_is_as_isolated_as_the_project_says(other: BaseDatabaseWrapper) -> None:
+    from psycopg import IsolationLevel
+
+    options = {**other.settings_dict["OPTIONS"], "isolation_level": IsolationLevel.REPEATABLE_READ}
+    other.settings_dict["OPTIONS"] = options
+    with transaction.atomic("other"), Trip("other") as trip:
+        found = trip.ask("SELECT current_setting('transaction_isolation')")
+    assert found == [("repeatable read",)]
+
+
+def test_an_insert_that_is_made_often_is_prepared_and_nothing_else(
+    other: BaseDatabaseWrapper,
+) -> None:
+    for number in range(6):
+        insert(f"key {number}", "other")
+        with Trip("other") as trip:
+            trip.ask("SELECT key FROM authmail_counter WHERE key = %s", ["key 1"])
+    found = prepared("other")
+    if IS_POOLED:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert found[0].startswith("INSERT")
+    assert len(stored()) == 6
+
+
+def test_not_every_statement_of_a_long_life_is_kept(other: BaseDatabaseWrapper) -> None:
+    for rows in range(1, 61):
+        for _ in range(5):
+            with transaction.atomic("other"), Trip("other") as trip:
+                trip.insert([
+                    Counter(key=uuid.uuid4().hex, used=n, ends_at=NOW) for n in range(rows)
+                ])  # fmt: skip
+    assert len(prepared("other")) == (0 if IS_POOLED else 50)
+
+
+def test_a_pool_is_found_out_without_being_told_of(other: BaseDatabaseWrapper) -> None:
+    other.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = False
+    for number in range(6):
+        insert(f"key {number}", "other")
+    assert bool(prepared("other")) != IS_POOLED
+
+
+def test_a_pool_that_the_project_tells_of_has_nothing_prepared(
+    other: BaseDatabaseWrapper,
+) -> None:
+    other.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
+    for number in range(6):
+        insert(f"key {number}", "other")
+    assert prepared("other") == []
+
+
+def test_what_a_server_has_forgotten_is_made_without_being_prepared(
+    other: BaseDatabaseWrapper,
+) -> None:
+    for number in range(6):
+        insert(f"key {number}", "other")
+    with other.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    retried(lambda: insert("after", "other"), using="other")
+    retried(lambda: insert("later", "other"), using="other")
+    assert {"after", "later"} < stored()
+    assert prepared("other") == []
+
+
+def test_inside_of_a_transaction_its_caller_hears_of_it(other: BaseDatabaseWrapper) -> None:
+    if IS_POOLED:
+        other.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
+    for number in range(6):
+        insert(f"key {number}", "other")
+    with other.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+
+    def insert_twice() -> None:
+        with transaction.atomic("other"):
+            insert("before", "other")
+            insert("after", "other")
+
+    if not IS_POOLED:
+        with pytest.raises(OperationalError, match="prepared"):
+            insert_twice()
+        assert len(stored()) == 6
+    insert_twice()
+    assert len(stored()) == 8
+
+
+def test_a_connection_that_was_cut_is_made_anew(other: BaseDatabaseWrapper) -> None:
+    insert("one", "other")
+    if IS_POOLED:
+        other.connection.pgconn.finish()  # what is at the other end is another's
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [other.connection.info.backend_pid])
+    retried(lambda: insert("two", "other", ends=True), using="other")
+    assert stored() == {"one", "two"}
+
+
+def test_more_than_fits_on_the_way_goes_in_both_directions(other: BaseDatabaseWrapper) -> None:
+    # Neither end may wait for the other to read first.
+    text = "x" * 4_000_000
+    with Trip("other") as trip:
+        found = [trip.ask("SELECT %s::text", [text + str(number)]) for number in range(6)]
+    assert found == [[(text + str(number),)] for number in range(6)]
+
+
+class TooLate(Exception):
+    """What a worker's time limit raises in the middle of anything."""
+
+
+def test_what_interrupts_it_leaves_nothing_half_done(other: BaseDatabaseWrapper) -> None:
+    def ring(*about: object) -> None:
+        raise TooLate
+
+    def ask() -> None:
+        with transaction.atomic("other"), Trip("other", ends=True) as trip:
+            trip.insert([Counter(key="one", used=1, ends_at=NOW)])
+            trip.ask("SELECT pg_sleep(20)")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(TooLate):
+            ask()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    retried(lambda: insert("two", "other"), using="other")
+    assert "two" in stored()
+    assert "one" not in stored()
+
+
+def test_the_clock_of_a_trip_is_the_database_s() -> None:
+    before = db_now("default")
+    with Trip("default") as trip:
+        time = trip.ask_time()
+    assert before <= time() <= db_now("default")
+    assert time().tzinfo is UTC
