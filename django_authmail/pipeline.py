@@ -189,6 +189,8 @@ class _Session:
         ]
 
     def _rows(self, result: PGresult) -> Rows:
+        if not result.ntuples:
+            return []
         loads = [self._load(result.ftype(column)) for column in range(result.nfields)]
         found = result.get_value
         return [

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ from benchmarks.places import databases, scratch
 from benchmarks.smtp.processes import USER, Surroundings, surroundings
 from benchmarks.smtp.server import STARTTLS
 from tests.chaos.processes import wait_until
-from tests.chaos.servers import Redis
+from tests.chaos.servers import Memcached, Redis
 from tests.smtp_server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +41,18 @@ _RATED = {
     "statements": "/statements",
     "row": "/row",
     "empty": "/empty",
+}
+
+
+_CACHES: dict[str, dict[str, object]] = {
+    "memcached": {
+        "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+        "OPTIONS": {"connect_timeout": 1, "timeout": 1, "dead_timeout": 5},
+    },
+    "redis": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    },
 }
 
 
@@ -61,6 +72,12 @@ QUICK = Plan(requests=40, rounds=1, seconds=3)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen for a run."""
     output.add_arguments(parser, quick="fewer requests: a first look")
+    parser.add_argument(
+        "--cache",
+        choices=("memcached", "redis"),
+        default="memcached",
+        help="what the requests of a key are counted in",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         output.say("wrk counts the requests in a second, and is not installed (Debian: wrk)")
         return 1
     with scratch() as folder:
-        found = _measured(QUICK if options.quick else FULL, folder)
+        found = _measured(QUICK if options.quick else FULL, options.cache, folder)
     # A quick run must not replace the figures that the docs show.
     name = "api-quick" if options.quick else "api"
     output.publish(options.results, name, as_text(found), as_json(found), as_svg(found))
@@ -79,13 +96,13 @@ def run(options: argparse.Namespace) -> int:
     return int(options.check and not all(one.is_met for one in found.verdicts))
 
 
-def _measured(plan: Plan, folder: Path) -> Run:
+def _measured(plan: Plan, cache_name: str, folder: Path) -> Run:
     started = time.monotonic()
     with ExitStack() as stack:
-        output.say("starting a PostgreSQL, a Redis, a mail server 20 ms away, and gunicorn ...")
+        output.say("starting a PostgreSQL, a cache, a mail server 20 ms away, and gunicorn ...")
         place = stack.enter_context(surroundings(folder, [RTT], secrets.token_hex(12)))
         database = stack.enter_context(databases(folder))
-        cache = stack.enter_context(_cache(folder))
+        cache = stack.enter_context(_cache(cache_name, folder))
         environment = os.environ | {
             "SSL_CERT_FILE": str(place.ca_file),
             "BENCHMARK_SETTINGS": json.dumps(
@@ -153,6 +170,7 @@ def _measured(plan: Plan, folder: Path) -> Run:
             rates=rates,
             verdicts=verdicts(waits, rates),
             postgresql=database.version,
+            cache=cache_name,
             sent=sent,
             taken=taken,
             seconds=time.monotonic() - started,
@@ -171,16 +189,13 @@ def _account(place: Surroundings) -> dict[str, object]:
 
 
 @contextmanager
-def _cache(folder: Path) -> Iterator[dict[str, str]]:
-    """Start what both processes count in, as docs/keys.md says, and give what CACHES says of it."""
-    server = Redis(folder)
+def _cache(name: str, folder: Path) -> Iterator[dict[str, object]]:
+    """Start what both processes count in, and give what CACHES says of it in docs/keys.md."""
+    server = Memcached(folder) if name == "memcached" else Redis(folder)
     server.start()
     try:
-        wait_until(lambda: _listens(server.port), "Redis")
-        yield {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": server.url,
-        }
+        wait_until(server.answers, name)
+        yield {"LOCATION": server.url, **_CACHES[name]}
     finally:
         server.end()
 
@@ -213,14 +228,6 @@ def _gunicorn(environment: dict[str, str], folder: Path) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _answers(port: int) -> bool:

@@ -41,6 +41,7 @@ class Run:
     rates: Mapping[str, Sequence[float]]
     verdicts: Sequence[verdicts.Verdict]
     postgresql: str
+    cache: str
     sent: int
     taken: int
     seconds: float
@@ -56,8 +57,8 @@ def as_text(run: Run) -> str:
     return "\n".join(
         [
             f"django-authmail {django_authmail.__version__}, Django {django.get_version()}, "
-            f"Python {platform.python_version()}, {run.postgresql}, {platform.system()} "
-            f"{platform.machine()}; {os.cpu_count()} processors",
+            f"Python {platform.python_version()}, {run.postgresql}, {run.cache}, "
+            f"{platform.system()} {platform.machine()}; {os.cpu_count()} processors",
             "",
             f"One request, ms; gunicorn with 2 workers, the mail server {RTT:g} ms away",
             table(
@@ -107,6 +108,7 @@ def as_json(run: Run) -> dict[str, Any]:
             "python": platform.python_version(),
             "postgresql": run.postgresql,
         },
+        "cache": run.cache,
         "machine": {"system": platform.system(), "processors": os.cpu_count()},
         "rtt_ms": RTT,
         "waits_ms": {name: [round(one, 3) for one in waits] for name, waits in run.waits.items()},
