@@ -48,8 +48,9 @@ def safe_header(value: str, field: str) -> str:
         UnsafeHeader: it holds CR, LF, NUL, another control character, a lone surrogate or an
             encoded word.
     """
-    if _UNSAFE.search(value) or _CONTROL.search(value.replace("\t", " ")):
-        raise UnsafeHeader(field)
+    if _is_plain(value):
+        return value
+    _refuse_controls(value, field)
     if _ENCODED_WORD.search(value):
         raise UnsafeHeader(field, "contains a MIME encoded word; give the plain text")
     try:
@@ -57,6 +58,19 @@ def safe_header(value: str, field: str) -> str:
     except UnicodeEncodeError:
         raise UnsafeHeader(field, "contains half of a character, a lone surrogate") from None
     return value
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it is blanks and ASCII that can be seen, and cannot be an encoded word: nearly all.
+
+    Nothing that is refused is among these, and they need none of the searches for it.
+    """
+    return value.isascii() and value.isprintable() and "=?" not in value
+
+
+def _refuse_controls(value: str, field: str) -> None:
+    if _UNSAFE.search(value) or _CONTROL.search(value.replace("\t", " ")):
+        raise UnsafeHeader(field)
 
 
 def safe_header_block(content: bytes) -> bytes:
@@ -208,8 +222,7 @@ def _parts(value: str, field: str) -> tuple[str, str]:
     if len(value) > MAX_MAILBOX:
         raise InvalidAddress(field, f"it is over {MAX_MAILBOX} characters")
     # Line breaks first, in whatever part: the rest looks at words.
-    if _UNSAFE.search(value) or _CONTROL.search(value.replace("\t", " ")):
-        raise UnsafeHeader(field)
+    _refuse_controls(value, field)
     value = value.strip()
     if "<" not in value:
         return "", safe_header(value, field)

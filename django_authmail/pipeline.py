@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
+from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -52,7 +53,6 @@ _STALE = (
 _CANCEL_SECONDS = 1.0
 _PLACE = re.compile("%%|%s")
 _MICROSECOND = timedelta(microseconds=1)
-_BYTES = (Binary, bytes, bytearray, memoryview)
 
 Rows = list[tuple[Any, ...]]
 
@@ -183,10 +183,11 @@ class _Session:
 
     def _encoded(self, values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
         encoding = self._encoding
-        found = [_encoded(value, encoding) for value in values]
-        return found, [
-            Format.BINARY if isinstance(value, _BYTES) else Format.TEXT for value in values
-        ]
+        encoders = [_ENCODERS.get(type(value)) or _inherited(type(value)) for value in values]
+        return (
+            [encode(value, encoding) for encode, value in zip(encoders, values, strict=True)],
+            [Format.BINARY if encode is _octets else Format.TEXT for encode in encoders],
+        )
 
     def _rows(self, result: PGresult) -> Rows:
         if not result.ntuples:
@@ -256,29 +257,68 @@ def _numbered(sql: str) -> bytes:
     return _PLACE.sub(lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", sql).encode()
 
 
-def _encoded(value: Any, encoding: str) -> bytes | None:
-    """Return a value as PostgreSQL reads it; what type it is of, the statement tells."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        found = value.encode(encoding)
-        if b"\0" in found:
-            # libpq would send what is before it.
-            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        return found
-    if isinstance(value, bool):
-        return b"t" if value else b"f"
-    if isinstance(value, int):
-        return int.__repr__(value).encode()
-    if isinstance(value, UUID):
-        return value.hex.encode()
-    if isinstance(value, datetime):
-        return value.isoformat().encode()
-    if isinstance(value, timedelta):
-        # Not in days: where clocks are changed, one of those is not always of 24 hours.
-        return f"{value // _MICROSECOND} microseconds".encode()
-    if isinstance(value, Json | Jsonb):
-        return str((value.dumps or json.dumps)(value.obj)).encode(encoding)
-    if isinstance(value, _BYTES):
-        return bytes(value.obj if isinstance(value, Binary) else value)
-    raise TypeError(f"a statement has a value of the type {type(value).__name__}")
+# How a value looks to PostgreSQL; what type it is of, the statement tells.
+
+
+def _nothing(value: None, encoding: str) -> None:
+    return None
+
+
+def _text(value: str, encoding: str) -> bytes:
+    if "\0" in value:
+        # libpq would send what is before it.
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return value.encode(encoding)
+
+
+def _truth(value: bool, encoding: str) -> bytes:
+    return b"t" if value else b"f"
+
+
+def _number(value: int, encoding: str) -> bytes:
+    return b"%d" % value
+
+
+def _hexadecimal(value: UUID, encoding: str) -> bytes:
+    return value.hex.encode()
+
+
+def _moment(value: datetime, encoding: str) -> bytes:
+    return value.isoformat().encode()
+
+
+def _span(value: timedelta, encoding: str) -> bytes:
+    # Not in days: where clocks are changed, one of those is not always of 24 hours.
+    return b"%d microseconds" % (value // _MICROSECOND)
+
+
+def _json(value: Json | Jsonb, encoding: str) -> bytes:
+    return str((value.dumps or json.dumps)(value.obj)).encode(encoding)
+
+
+def _octets(value: Binary | bytes | bytearray | memoryview, encoding: str) -> bytes:
+    return bytes(value.obj if isinstance(value, Binary) else value)
+
+
+_ENCODERS: dict[type, Callable[[Any, str], bytes | None]] = {
+    NoneType: _nothing,
+    str: _text,
+    bool: _truth,
+    int: _number,
+    UUID: _hexadecimal,
+    datetime: _moment,
+    timedelta: _span,
+    Json: _json,
+    Jsonb: _json,
+    Binary: _octets,
+    bytes: _octets,
+    bytearray: _octets,
+    memoryview: _octets,
+}
+
+
+def _inherited(kind: type) -> Callable[[Any, str], bytes | None]:
+    for known in kind.__mro__:  # an enumeration of texts is a text
+        if known in _ENCODERS:
+            return _ENCODERS[known]
+    raise TypeError(f"a statement has a value of the type {kind.__name__}")

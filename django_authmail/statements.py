@@ -230,7 +230,8 @@ def _names(model: type[Model], using: str) -> str:
 
 def _batches(objects: Sequence[M], using: str) -> Iterator[Sequence[M]]:
     """Yield as many at once as a statement can have values for, and not too many bytes."""
-    if not objects:
+    if len(objects) < 2:
+        yield from [objects] if objects else []
         return
     fields = _stored(type(objects[0]))
     most = max(1, connections[using].ops.bulk_batch_size(fields, objects))
