@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -61,11 +62,14 @@ class Environment:
         *,
         base_dir: Path = BASE_DIR,
         in_file: Collection[str] = (),
+        is_whole: bool = True,
         mistakes: Mistakes | None = None,
     ) -> None:
         self._values = values
         self._base_dir = base_dir
         self._in_file = in_file
+        #: Whether the file could be read. If not, nobody knows which names have no value.
+        self.is_whole = is_whole
         self.mistakes = mistakes
 
     @classmethod
@@ -78,12 +82,18 @@ class Environment:
     ) -> Environment:
         """Read `.env` beside manage.py, or the file that ENV_FILE names; the environment wins.
 
-        An empty ENV_FILE reads no file. One that cannot be read is raised, with `mistakes` too.
+        An empty ENV_FILE reads no file.
         """
         environ = os.environ if environ is None else environ
-        given = read_env_file(environ.get("ENV_FILE"), base_dir)
+        given: dict[str, str] | None = None
+        with nullcontext() if mistakes is None else mistakes:
+            given = read_env_file(environ.get("ENV_FILE"), base_dir, mistakes=mistakes)
         return cls(
-            {**given, **environ}, base_dir=base_dir, in_file=frozenset(given), mistakes=mistakes
+            {**(given or {}), **environ},
+            base_dir=base_dir,
+            in_file=frozenset(given or ()),
+            is_whole=given is not None,
+            mistakes=mistakes,
         )
 
     def without(self, name: str) -> Environment:
@@ -177,7 +187,7 @@ class Environment:
         return path
 
     def folder(self, name: str, default: str) -> Path:
-        """Return the path of a folder, which need not be there; `make_folder` makes it."""
+        """Return the path of a folder, which need not be there; see `files`."""
         return self._base_dir / self.text(name, default)
 
     @_reader

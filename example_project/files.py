@@ -18,6 +18,26 @@ def write_atomically(path: Path, content: bytes) -> None:
     os.replace(draft, path)
 
 
+def require_folder(path: Path, *, name: str, to_write: bool) -> None:
+    """Raise ImproperlyConfigured where there is no such folder and none can be made.
+
+    With `to_write`, one that is there must be one that this user can write to. Nothing is made.
+    """
+    there = path
+    # Not `exists`: a link to nothing is in the way of a folder.
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not os.path.isdir(there):
+        raise ImproperlyConfigured(
+            f"{name} is {str(path)!r}; it must be a folder, and {there} is none."
+        )
+    if (to_write or there != path) and not os.access(there, os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(
+            f"{name} is {str(path)!r}; it must be a folder that this user (number {os.geteuid()})"
+            f" can write to, and {there} is none."
+        )
+
+
 def make_folder(path: Path, *, name: str) -> None:
     """Make a folder for this user alone, unless it is there. `name` is what an error names."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -31,6 +32,16 @@ _DRIVERS = {
     "sentinel": (("redis",), "redis"),
 }
 
+#: Transports whose URLs kombu splits as urlsplit does, and of them those with a number for a path.
+_AMQP, _REDIS = frozenset({"amqp", "amqps", "pyamqp"}), frozenset({"redis", "rediss", "sentinel"})
+#: A URL of which it is clear where its secrets are: before the only @, and behind the ?.
+_CLEAR = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#@]*@)?"
+    # More digits than a port has are a password that has lost its host.
+    r"(?P<place>(?:[\w.-]+|\[[0-9a-f:.]+\])?(?::[0-9]{1,5})?(?:/[^?#@]*)?)(?P<query>\?[^#@]*)?",
+    re.IGNORECASE,
+)
+
 
 def require_service() -> None:
     """Raise ImproperlyConfigured where the extra `service` was not installed."""
@@ -54,27 +65,53 @@ def require_driver(name: str, what: str) -> None:
 
 
 def broker(name: str, value: str) -> str:
-    """Return a broker's URL, or several for failover, if Celery has a transport for it."""
+    """Return a broker's URL, or several for failover, if Celery can use it."""
     # Imported when called: `require_service` comes first.
     from kombu.transport import TRANSPORT_ALIASES
 
-    for url in value.split(";"):
-        # Errors never show the URL: it may hold a password.
-        try:
-            scheme = urlsplit(url.strip()).scheme
-        except ValueError:
-            raise ImproperlyConfigured(f"{name} is not a valid URL.") from None
+    urls = [url.strip() for url in value.split(";")]
+    if not all(re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url) for url in urls):
+        # Shown in no part: a password with a semicolon in it is split there too.
+        raise ImproperlyConfigured(f"{name} must be a URL (scheme://…), or {NO_BROKER}.")
+    for url in urls:
         # redis+socket:///path/of/it
-        scheme = scheme.partition("+")[0]
-        if "://" not in url or not scheme:
-            raise ImproperlyConfigured(f"{name} must be a URL (scheme://…), or {NO_BROKER}.")
+        scheme, _, way = url.partition("://")[0].lower().partition("+")
+        problem = ""
         if scheme not in TRANSPORT_ALIASES:
-            raise ImproperlyConfigured(
-                f"{name} must start with redis://, amqp:// or filesystem://, or with another"
-                f" scheme that Celery knows, not {scheme}://."
+            problem = (
+                "it must start with redis://, amqp:// or filesystem://, or with another scheme"
+                " that Celery knows"
             )
+        elif scheme in _AMQP | _REDIS and not way:
+            problem = _problem(url, numbered=scheme in _REDIS)
+        if problem:
+            raise ImproperlyConfigured(f"{name} is {_without_secrets(url)!r}; {problem}.")
         require_driver(name, scheme)
     return value
+
+
+def _problem(url: str, *, numbered: bool) -> str:
+    """Say what kombu could not read of a URL, in an error that shows parts of the password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it validates it
+    except ValueError:
+        return (
+            "behind its host may be a port, up to 65535, and in a password / is %2F, # is %23 and"
+            " ? is %3F"
+        )
+    if numbered and not re.fullmatch(r"/?|//|/[0-9]+", parts.path):
+        return "its database must be a number, as in redis://host/0"
+    return ""
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL with *** for user, password and query; its scheme alone if they are unclear."""
+    clear = _CLEAR.fullmatch(url)
+    if clear is None:
+        return f"{url.partition('://')[0]}://***"
+    user, query = "***@" if clear["user"] else "", "?***" if clear["query"] else ""
+    return f"{clear['scheme']}{user}{clear['place']}{query}"
 
 
 def _stop(what: str, missing: Sequence[str], extra: str) -> None:

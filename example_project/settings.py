@@ -5,6 +5,7 @@ What is wrong with a value stops the process at the end of this module: all mist
 
 from __future__ import annotations
 
+import os
 import sys
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from django_authmail.schedule import beat_schedule
 from django_authmail.secret import Secret
 from example_project.commands import management_command, needs_mail_server
 from example_project.environment import Environment
+from example_project.files import require_folder
 from example_project.mistakes import Mistakes
 from example_project.names import LINK_PATHS
 from example_project.notices import Notice
@@ -44,6 +46,20 @@ notices: list[Notice] = [
 DATA_DIR = env.folder("DATA_DIR", "var")
 #: Made when the apps are loaded.
 OWN_FOLDERS = [DATA_DIR]
+
+
+def _keeps_here() -> bool:
+    """Whether this process writes to DATA_DIR; if not, it may be on a file system that is not."""
+    # `os.path`: in a folder that this user may not enter, pathlib raises.
+    own_key = not env.given("SECRET_KEY") and not os.path.lexists(DATA_DIR / "secret_key")
+    own_database = not env.given("DATABASE_URL")
+    own_broker = env.text("CELERY_BROKER_URL", "filesystem").lower().startswith("filesystem")
+    return env.is_whole and (own_key or own_database or own_broker)
+
+
+if env.is_whole or env.given("DATA_DIR"):
+    with mistakes:
+        require_folder(DATA_DIR, name="DATA_DIR", to_write=_keeps_here())
 
 # Lazy, because the key that is made when there is none is written to a file.
 SECRET_KEY = SimpleLazyObject(lambda: env.secret_key(DATA_DIR))
@@ -140,7 +156,7 @@ _MISSING = {"SMTP_HOST": ("E001", "authmail.E004"), "SMTP_FROM": ("E002", "authm
 def missing(name: str, problem: str) -> None:
     """Stop a process that may send mail; `check` reports it, the other commands do not need it."""
     wrong = next((f" ({w} is set. A typing error?)" for w, m in misspelt.items() if m == name), "")
-    if needs_mail_server(sys.argv):
+    if needs_mail_server(sys.argv) and env.is_whole:
         mistakes.append(problem + wrong)
     if management_command(sys.argv) == "check":
         notices.append(Notice(id=_MISSING[name][0], text=problem + wrong))

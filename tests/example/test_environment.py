@@ -66,6 +66,7 @@ def test_env_file(text: str, values: dict[str, str]) -> None:
         (f"A='x' {SECRET}", 1),
         (f"1A={SECRET}", 1),
         (f"A='x\ny'\n-={SECRET}", 3),
+        (f"{SECRET}\nB=2", 1),
     ],
 )
 def test_env_file_error_names_the_line_and_shows_no_content(text: str, line: int) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -329,9 +329,11 @@ def test_secrets_do_not_show_in_a_dump_of_the_settings(load: Load) -> None:
         ({"MAGIC_LINK_BASE_URL": "http://app.example.com"}, "^MAGIC_LINK_BASE_URL must be https"),
         ({"DATABASE_URL": "oracle://x/y"}, "^DATABASE_URL must start with"),
         ({"CACHE_URL": "x://"}, "^CACHE_URL must start with"),
-        ({"CELERY_BROKER_URL": "reddis://h"}, "^CELERY_BROKER_URL must start with .*, not reddis:"),
+        ({"CELERY_BROKER_URL": "reddis://h"}, "^CELERY_BROKER_URL is 'reddis://h'; it must start"),
         ({"CELERY_BROKER_URL": "localhost:6379"}, "^CELERY_BROKER_URL must be a URL"),
-        ({"CELERY_BROKER_URL": "amqp://a;x://b"}, "^CELERY_BROKER_URL must start with .*, not x:"),
+        ({"CELERY_BROKER_URL": "amqp://a;x://b"}, "^CELERY_BROKER_URL is 'x://b'; it must start"),
+        ({"CELERY_BROKER_URL": "amqp://h:99999"}, "^CELERY_BROKER_URL is 'amqp://h:99999'; behind"),
+        ({"CELERY_BROKER_URL": "redis://h/x"}, "^CELERY_BROKER_URL is 'redis://h/x'; its database"),
         ({"SMTP_HOST": "mail:587"}, "^SMTP_HOST must not hold a port"),
         ({"SMTP_HOST": "smtp://mail"}, "^SMTP_HOST must be the name or address of a server alone"),
         ({"SMTP_FROM": "Example"}, "^SMTP_FROM is not a usable email address"),
@@ -351,6 +353,8 @@ def test_a_mistake_stops_the_start_by_name(
 
 
 WRONG = {
+    "ENV_FILE": "/nonexistent/prod.env",
+    "DATA_DIR": "/dev/null/data",
     "SMTP_HOST": "mail:587",
     "SMTP_PORT": "smtp",
     "SMTP_FROM": "Example",
@@ -372,11 +376,77 @@ def test_all_mistakes_are_told_at_once(load: Load) -> None:
         load(**WRONG, SMTP_USE_TLS="yes", SMTP_USE_SSL="yes")
 
     first, *lines = str(caught.value).splitlines()
-    assert first == "14 mistakes in the environment:"
+    assert first == "16 mistakes in the environment:"
     assert {line.split()[0].rstrip(":") for line in lines} == {*WRONG, "SMTP_USE_TLS"}
-    assert len(lines) == 14
+    assert len(lines) == 16
     assert "  SMTP_PORT is 'smtp'; it must be a whole number, from 1 to 65535." in lines
     assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("reddis://:pa55@h:6379/0", "reddis://***@h:6379/0"),
+        ("reddis://me:pa55@[::1]/0", "reddis://***@[::1]/0"),
+        ("reddis://h/0?password=pa55", "reddis://h/0?***"),
+        ("amqp://h;reddis://:pa55@h", "reddis://***@h"),
+        # What ends the host early, as in a password that was not quoted: no part can be told apart.
+        ("redis://:pa55/w@h/0", "redis://***"),
+        ("amqp://me:pa55#w@h", "amqp://***"),
+        ("amqp://me:pa55?w@h", "amqp://***"),
+        ("reddis://h/0?password=pa55@w", "reddis://***"),
+        ("redis://:pa55@[::1", "redis://***"),
+        ("redis://me:pa55", "redis://***"),
+        ("redis://me:550055", "redis://***"),
+    ],
+)
+def test_a_wrong_broker_is_shown_without_its_password(load: Load, url: str, shown: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL=url)
+
+    assert str(caught.value).startswith(f"CELERY_BROKER_URL is {shown!r}; ")
+    assert "pa55" not in str(caught.value)
+    assert "550055" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["me:pa55@h", "redis://me:pa;55@h", "pa55"])
+def test_a_broker_without_a_scheme_is_not_shown(load: Load, url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="^CELERY_BROKER_URL must be a URL") as caught:
+        load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL=url)
+
+    assert "pa" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:p%2Fw@h:6379/1", "redis+socket:///run/redis.sock", "rediss://h", "amqp://a//"]
+)
+def test_brokers(load: Load, url: str) -> None:
+    settings = load(SMTP_HOST="mail", SMTP_FROM="a@example.com", CELERY_BROKER_URL=url)
+    assert settings["CELERY_BROKER_URL"] == url
+
+
+def test_what_an_env_file_says_behind_a_wrong_line_counts(load: Load, tmp_path: Path) -> None:
+    file = tmp_path / "prod.env"
+    file.write_text("SMTP_HOST=mail\nAPI_KEY pa55\nSMTP_FROM=a@example.com\n'\nPORT=70000\n")
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(ENV_FILE=str(file))
+
+    assert str(caught.value).splitlines()[1:] == [
+        f"  ENV_FILE: {file}, lines 2 and 4: expected NAME=value, and a quote that is closed.",
+        "  PORT is 70000; it must be from 1 to 65535.",
+    ]
+
+
+def test_what_an_env_file_may_say_is_not_missing_where_it_cannot_be_read(
+    load: Load, tmp_path: Path
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        load(ENV_FILE=str(tmp_path), PORT="70000")
+
+    assert str(caught.value).splitlines()[1:] == [
+        f"  ENV_FILE: {tmp_path} cannot be read: Is a directory.",
+        "  PORT is 70000; it must be from 1 to 65535.",
+    ]
 
 
 def test_what_is_missing_is_told_with_the_mistakes(load: Load) -> None:
@@ -465,10 +535,22 @@ def test_commands_that_send_nothing_run_without_a_mail_server(load: Load) -> Non
 
 def run(data: Path, *command: str, **values: str) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment's Python with nothing but these values set."""
+    return _run([sys.executable, *command], data, values)
+
+
+def run_as_a_user(data: Path, *command: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run it where modes count: they do not for root, but for root without two capabilities."""
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"]
+    return _run([*(bound if os.geteuid() == 0 else []), sys.executable, *command], data, values)
+
+
+def _run(
+    command: Sequence[str], data: Path, values: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
     kept.pop("DJANGO_SETTINGS_MODULE", None)
     return subprocess.run(
-        [sys.executable, *command],
+        command,
         cwd=ROOT,
         env={**kept, "ENV_FILE": "", "DATA_DIR": str(data), **values},
         capture_output=True,
@@ -577,12 +659,48 @@ def test_help_leaves_no_file(tmp_path: Path, command: tuple[str, ...]) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_data_folder_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["file", "file/data"])
+def test_a_data_folder_that_is_a_file_is_told_with_the_mistakes(
+    tmp_path: Path, folder: str
+) -> None:
     (tmp_path / "file").write_text("")
-    result = run(tmp_path / "file", "manage.py", "migrate")
+    result = run(tmp_path / folder, "manage.py", "migrate", PORT="x")
 
     assert result.returncode == 1
-    assert result.stderr.startswith("manage.py: DATA_DIR: ")
+    data, file = tmp_path / folder, tmp_path / "file"
+    assert result.stderr.splitlines() == [
+        "manage.py: 2 mistakes in the environment:",
+        f"  DATA_DIR is '{data}'; it must be a folder, and {file} is none.",
+        "  PORT is 'x'; it must be a whole number, from 1 to 65535.",
+    ]
+
+
+@pytest.mark.parametrize("folder", ["kept", "kept/data"])
+def test_a_data_folder_that_cannot_be_written_is_told_with_the_mistakes(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "kept").mkdir(mode=0o500)
+    result = run_as_a_user(tmp_path / folder, "manage.py", "migrate", PORT="x")
+
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "manage.py: 2 mistakes in the environment:",
+        f"  DATA_DIR is '{tmp_path / folder}'; it must be a folder that this user (number"
+        f" {os.geteuid()}) can write to, and {tmp_path / 'kept'} is none.",
+        "  PORT is 'x'; it must be a whole number, from 1 to 65535.",
+    ]
+
+
+def test_a_data_folder_in_which_nothing_is_kept_need_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir(mode=0o500)
+    elsewhere = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+        "SECRET_KEY": "s" * 50,
+        "CELERY_BROKER_URL": "none",
+    }
+    result = run_as_a_user(tmp_path / "kept", "manage.py", "migrate", "-v0", **elsewhere)
+
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_dialogue_is_on_stderr(certificate: ServerCertificate, tmp_path: Path) -> None:
