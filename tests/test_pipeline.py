@@ -6,9 +6,13 @@ Collected where psycopg 3 is the driver (tests/conftest.py).
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,10 +28,16 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_authmail import outbox
 from django_authmail.clock import db_now
-from django_authmail.models import Counter, Priority, State
+from django_authmail.models import Counter, Message, Priority, State
+from django_authmail.outbox import queue
+from django_authmail.outbox.idempotency import Entry, find, keyed_request
+from django_authmail.outbox.intake import Intake
+from django_authmail.signals import message_queued
 from django_authmail.statements import Trip
 from django_authmail.transactions import retried
+from tests.outbox.factories import auth_message
 from tests.queries import ways
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -290,3 +300,75 @@ def test_the_clock_of_a_trip_is_the_database_s() -> None:
         time = trip.ask_time()
     assert before <= time() <= db_now("default")
     assert time().tzinfo is UTC
+
+
+class Swallower:
+    """A way to the server that carries COMMIT there, and cuts itself off before the answer."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.swallowed = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._carry, args=(near,), daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        with near, socket.create_connection(self._target) as far:
+            while True:
+                ready, _, _ = select.select([near, far], [], [])
+                for source in ready:
+                    sink = far if source is near else near
+                    content = source.recv(65_536)
+                    if not content:
+                        return
+                    sink.sendall(content)
+                    if source is near and b"COMMIT" in content and not self.swallowed:
+                        self.swallowed += 1
+                        far.recv(65_536)
+                        return
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize("is_waited_for", [False, True])
+def test_a_mail_whose_commit_s_answer_was_lost_is_there_once(
+    monkeypatch: pytest.MonkeyPatch, has_key: bool, is_waited_for: bool
+) -> None:
+    request = keyed_request(owner="key:1", method="POST", path="/send/otp", key="a", body={})
+    intake = Intake(entry=Entry(standing=find(request)) if has_key else None)
+    settings = connection.settings_dict
+    way = Swallower((settings["HOST"] or "127.0.0.1", int(settings["PORT"] or 5432)))
+    told: list[uuid.UUID] = []
+
+    def listen(sender: object, id: uuid.UUID, **extra: object) -> None:
+        told.append(id)
+
+    message_queued.connect(listen)
+    connection.close()
+    monkeypatch.setitem(settings, "HOST", "127.0.0.1")
+    monkeypatch.setitem(settings, "PORT", str(way.port))
+    try:
+        if is_waited_for:
+            row, _ = queue.submit_claimed(auth_message(), intake=intake)
+        else:
+            row = outbox.submit(auth_message(), intake=intake)
+    finally:
+        message_queued.disconnect(listen)
+        way.close()
+        connection.close()
+        monkeypatch.undo()
+    assert way.swallowed
+    assert [found.id for found in Message.objects.all()] == [row.id]
+    assert told == ([] if is_waited_for else [row.id])

@@ -144,6 +144,8 @@ def _taken_in(
         if written and Message.objects.using(using).filter(id=written[-1].row.id).exists():
             # The COMMIT before was done, though its answer was lost: a second row would be a
             # second mail.
+            if lease is None:
+                _announce(written, using)
             return written[-1]
         opened = Trip(using) if intake is None else intake.trip(using)
         with opened as trip:
@@ -169,13 +171,14 @@ def _taken_in(
             retry_of=None if intake is None else intake.retry_of,
             callback=None if intake is None else intake.callback,
         )
+        # Before the trip, which may fail at nothing but COMMIT's answer.
+        written[:] = [one]
         with Trip(using, ends=True) as trip:
             rows.insert([one], trip)
             if intake is not None:
                 intake.close(one.row, trip)
         if lease is None:
             _announce([one], using)
-        written.append(one)
         return one
 
     return retried(record, using=using, patience=CALLER_PATIENCE, durable=lease is not None)
