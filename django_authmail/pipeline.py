@@ -23,14 +23,13 @@ from functools import lru_cache
 from types import NoneType
 from typing import Any, NamedTuple
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Binary, Connection, IsolationLevel, errors, waiting
 from psycopg.abc import Buffer
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import ExecStatus, Format, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.types.json import Json, Jsonb
 from psycopg.types.string import TextLoader
@@ -48,11 +47,17 @@ _STALE = (
     errors.InvalidSqlStatementName,
     errors.DuplicatePreparedStatement,
     errors.FeatureNotSupported,
+    errors.DatatypeMismatch,
 )
 #: How long the server is asked to stop before its connection is left alone.
 _CANCEL_SECONDS = 1.0
+#: How many values PostgreSQL's protocol has room for beside one statement.
+MOST_VALUES = 65_535
+#: The attribute of a connection that has its session.
+_SESSION = "_authmail_session"
 _PLACE = re.compile("%%|%s")
-_MICROSECOND = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1)
+_NOTHING = timedelta()
 
 Rows = list[tuple[Any, ...]]
 
@@ -69,11 +74,17 @@ def carries(connection: BaseDatabaseWrapper) -> bool:
 
     Not where somebody looks on: DEBUG, a test or a tool that is to be told of each statement.
     """
-    if connection.queries_logged or connection.execute_wrappers:
+    if connection.queries_logged or connection.execute_wrappers or "cursor" in vars(connection):
         return False
+    if not psycopg.Pipeline.is_supported():  # by the libpq that the driver has found
+        return False
+    # As Django does for each cursor.
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
-    # A tool may have put something of its own in its place.
-    return isinstance(connection.connection, Connection)
+    raw = connection.connection
+    # A tool may have put something of its own in its place, and a caller's pipeline has answers of
+    # its own to come.
+    return isinstance(raw, Connection) and raw.pgconn.pipeline_status == PipelineStatus.OFF
 
 
 def carry_out(
@@ -93,7 +104,7 @@ def carry_out(
     session = _session(connection, raw)
     with connection.wrap_database_errors:
         try:
-            return session.carry_out(statements, ends=ends)
+            return session.carry_out(raw, statements, ends=ends)
         except _STALE as error:
             if not session.forget():
                 raise
@@ -102,10 +113,9 @@ def carry_out(
 
 
 class _Session:
-    """What is known of one connection."""
+    """What is known of one connection, which holds it: it lasts no longer than that."""
 
     def __init__(self, raw: Connection[Any], *, prepares: bool) -> None:
-        self._raw = raw
         self._encoding = raw.info.encoding
         self._names: dict[bytes, bytes] = {}
         self._made: Counter[bytes] = Counter()
@@ -118,36 +128,36 @@ class _Session:
         had, self._names, self._prepares = bool(self._names), {}, False
         return had
 
-    def carry_out(self, statements: Sequence[Statement], *, ends: bool) -> list[Rows]:
-        raw, pgconn = self._raw, self._raw.pgconn
+    def carry_out(
+        self, raw: Connection[Any], statements: Sequence[Statement], *, ends: bool
+    ) -> list[Rows]:
         sent = [(_numbered(one.sql), *self._encoded(one.values)) for one in statements]
-        new = self._to_be_prepared([sql for sql, _, _ in sent])
+        new = self._to_be_prepared([sql for sql, _, _ in sent], raw)
         names = self._names | new
-        begins = not raw.autocommit and pgconn.transaction_status == TransactionStatus.IDLE
-        pgconn.enter_pipeline_mode()
-        try:
-            if begins:
-                pgconn.send_query_params(_begin(raw), None)
-            for sql, name in new.items():
-                pgconn.send_prepare(name, sql)
-            for sql, values, formats in sent:
-                if sql in names:
-                    pgconn.send_query_prepared(names[sql], values, formats)
-                else:
-                    pgconn.send_query_params(sql, values, param_formats=formats)
-            if ends:
-                pgconn.send_query_params(b"COMMIT", None)
-            pgconn.pipeline_sync()
-            results = raw.wait(_exchanged(pgconn))
-            pgconn.exit_pipeline_mode()
-        except BaseException as error:
-            # A signal, or the server has gone: nobody can tell any more what an answer belongs to.
-            if not isinstance(error, psycopg.Error):
-                # The server would go on, and hold what it has locked.
-                with suppress(psycopg.Error):
-                    raw.cancel_safe(timeout=_CANCEL_SECONDS)
-            raw.close()
-            raise
+        pgconn = raw.pgconn
+        with raw.lock:
+            begins = not raw.autocommit and pgconn.transaction_status == TransactionStatus.IDLE
+            pgconn.enter_pipeline_mode()
+            try:
+                if begins:
+                    pgconn.send_query_params(_begin(raw), None)
+                for sql, name in new.items():
+                    pgconn.send_prepare(name, sql)
+                for sql, values, formats in sent:
+                    if sql in names:
+                        pgconn.send_query_prepared(names[sql], values, formats)
+                    else:
+                        pgconn.send_query_params(sql, values, param_formats=formats)
+                if ends:
+                    pgconn.send_query_params(b"COMMIT", None)
+                pgconn.pipeline_sync()
+                results = raw.wait(_exchanged(pgconn, self._encoding))
+                pgconn.exit_pipeline_mode()
+            except BaseException as error:
+                # A signal, or the server has gone: nobody can tell any more what an answer belongs
+                # to.
+                _abandon(raw, is_under_way=not isinstance(error, psycopg.Error))
+                raise
         prepared = results[begins : begins + len(new)]
         for (sql, name), result in zip(new.items(), prepared, strict=True):
             if result.status == ExecStatus.COMMAND_OK:  # also where a statement failed behind it
@@ -156,15 +166,17 @@ class _Session:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise errors.error_from_result(result, encoding=self._encoding)
         first = begins + len(new)
-        return [self._rows(result) for result in results[first : first + len(sent)]]
+        return [self._rows(result, raw) for result in results[first : first + len(sent)]]
 
-    def _to_be_prepared(self, statements: Sequence[bytes]) -> dict[bytes, bytes]:
+    def _to_be_prepared(
+        self, statements: Sequence[bytes], raw: Connection[Any]
+    ) -> dict[bytes, bytes]:
         """Return those that are, with their names."""
         if self._prepares is False:
             return {}
         found: dict[bytes, bytes] = {}
         for sql in statements:
-            if sql in self._names or not sql.startswith(b"INSERT"):
+            if sql in self._names or sql in found or not sql.startswith(b"INSERT"):
                 continue
             if len(self._made) >= _MOST_COUNTED:
                 self._made.clear()
@@ -173,13 +185,8 @@ class _Session:
             if self._made[sql] > _UNPREPARED and number <= _MOST_PREPARED:
                 found[sql] = b"authmail_%d" % number
         if found and self._prepares is None:
-            self._prepares = self._is_alone()
+            self._prepares = _is_alone(raw)
         return found if self._prepares else {}
-
-    def _is_alone(self) -> bool:
-        """Whether the server's process is this connection's: a pool has no number, or its own."""
-        [rows] = [self._rows(self._raw.pgconn.exec_(b"SELECT pg_backend_pid()"))]
-        return rows == [(self._raw.info.backend_pid,)]
 
     def _encoded(self, values: Sequence[Any]) -> tuple[list[bytes | None], list[int]]:
         encoding = self._encoding
@@ -189,10 +196,10 @@ class _Session:
             [Format.BINARY if encode is _octets else Format.TEXT for encode in encoders],
         )
 
-    def _rows(self, result: PGresult) -> Rows:
+    def _rows(self, result: PGresult, raw: Connection[Any]) -> Rows:
         if not result.ntuples:
             return []
-        loads = [self._load(result.ftype(column)) for column in range(result.nfields)]
+        loads = [self._load(result.ftype(column), raw) for column in range(result.nfields)]
         found = result.get_value
         return [
             tuple(
@@ -202,51 +209,78 @@ class _Session:
             for row in range(result.ntuples)
         ]
 
-    def _load(self, type: int) -> Callable[[Buffer], Any]:
+    def _load(self, type: int, raw: Connection[Any]) -> Callable[[Buffer], Any]:
         """Return what reads a value of this type, as the driver and Django have agreed on it."""
         if type not in self._loads:
-            loader = self._raw.adapters.get_loader(type, Format.TEXT) or TextLoader
-            self._loads[type] = loader(type, self._raw).load
+            loader = raw.adapters.get_loader(type, Format.TEXT) or TextLoader
+            self._loads[type] = loader(type, raw).load
         return self._loads[type]
 
 
-# A connection has its session for as long as it lasts.
-_sessions: WeakKeyDictionary[Connection[Any], _Session] = WeakKeyDictionary()
-
-
 def _session(connection: BaseDatabaseWrapper, raw: Connection[Any]) -> _Session:
-    session = _sessions.get(raw)
+    session: _Session | None = getattr(raw, _SESSION, None)
     if session is None:
         settings = connection.settings_dict
         # What Django's documentation has for a pool that lends connections by transaction.
         pooled = settings.get("DISABLE_SERVER_SIDE_CURSORS", False)
-        session = _sessions[raw] = _Session(raw, prepares=not pooled)
+        session = _Session(raw, prepares=not pooled)
+        setattr(raw, _SESSION, session)
     return session
 
 
-def _exchanged(pgconn: PGconn) -> Generator[waiting.Wait, waiting.Ready | int, list[PGresult]]:
+def _is_alone(raw: Connection[Any]) -> bool:
+    """Whether the server's process is this connection's: a pool has no number, or its own."""
+    rows = raw.execute("SELECT pg_backend_pid()").fetchall()
+    return rows == [(raw.info.backend_pid,)]
+
+
+def _abandon(raw: Connection[Any], *, is_under_way: bool) -> None:
+    """Drop a connection, and stop what the server would go on with, and hold locked."""
+    try:
+        if is_under_way:
+            with suppress(psycopg.Error):
+                raw.cancel_safe(timeout=_CANCEL_SECONDS)
+    finally:
+        # Not `close`, by which a pool may take it back.
+        raw.pgconn.finish()
+
+
+def _exchanged(
+    pgconn: PGconn, encoding: str
+) -> Generator[waiting.Wait, waiting.Ready | int, list[PGresult]]:
     """Send what is to be sent, and return a result for each, as psycopg's `wait` wants it."""
     results: list[PGresult] = []
-    # A server that waits to get rid of its answers takes nothing more.
-    while pgconn.flush():
-        if (yield waiting.WAIT_RW) & waiting.READY_R:
-            pgconn.consume_input()
-    while True:
-        while pgconn.is_busy():
-            yield waiting.WAIT_R
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            continue  # the end of one statement's
-        if result.status == ExecStatus.PIPELINE_SYNC:
-            return results
-        results.append(result)
+    try:
+        # A server that waits to get rid of its answers takes nothing more.
+        while pgconn.flush():
+            if (yield waiting.WAIT_RW) & waiting.READY_R:
+                pgconn.consume_input()
+        while True:
+            while pgconn.is_busy():
+                yield waiting.WAIT_R
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                continue  # the end of one statement's
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+    except psycopg.Error as gone:
+        # A server that hangs up may have said why.
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise errors.error_from_result(result, encoding=encoding) from gone
+        raise
 
 
 def _begin(raw: Connection[Any]) -> bytes:
     words = ["BEGIN"]
     if raw.isolation_level is not None:  # DATABASES' OPTIONS
         words += ["ISOLATION LEVEL", IsolationLevel(raw.isolation_level).name.replace("_", " ")]
+    if raw.read_only is not None:
+        words.append("READ ONLY" if raw.read_only else "READ WRITE")
+    if raw.deferrable is not None:
+        words.append("DEFERRABLE" if raw.deferrable else "NOT DEFERRABLE")
     return " ".join(words).encode()
 
 
@@ -288,8 +322,12 @@ def _moment(value: datetime, encoding: str) -> bytes:
 
 
 def _span(value: timedelta, encoding: str) -> bytes:
-    # Not in days: where clocks are changed, one of those is not always of 24 hours.
-    return b"%d microseconds" % (value // _MICROSECOND)
+    # Not in days: where clocks are changed, one of those is not always of 24 hours. Nor all of it
+    # in a small unit: until PostgreSQL 15, a number there has 32 bits.
+    hours, rest = divmod(abs(value), _HOUR)
+    minutes, seconds = divmod(rest.seconds, 60)
+    sign = "-" if value < _NOTHING else ""
+    return f"{sign}{hours}:{minutes:02}:{seconds:02}.{rest.microseconds:06}".encode()
 
 
 def _json(value: Json | Jsonb, encoding: str) -> bytes:

@@ -136,7 +136,7 @@ class Trip:
         if not steps:
             return
         connection = connections[self.using]
-        pipeline = _pipeline(connection)
+        pipeline = _pipeline(connection, steps)
         if pipeline is not None:
             asked = [pipeline.Statement(step.sql, step.values or ()) for step in steps]
             ends = self._ends and _is_outermost(connection)
@@ -166,8 +166,8 @@ class _Step:
     each: Sequence[Sequence[Any]] = ()
 
 
-def _pipeline(connection: BaseDatabaseWrapper) -> ModuleType | None:
-    """Return what carries out several statements at once, where this connection can."""
+def _pipeline(connection: BaseDatabaseWrapper, steps: Sequence[_Step]) -> ModuleType | None:
+    """Return what carries out these statements at once, where this connection can."""
     if connection.vendor != "postgresql":
         return None
     # Here, because they import the driver. psycopg2 has no such thing.
@@ -177,6 +177,9 @@ def _pipeline(connection: BaseDatabaseWrapper) -> ModuleType | None:
         return None
     from django_authmail import pipeline
 
+    if any(len(step.values or ()) > pipeline.MOST_VALUES for step in steps):
+        # Django's cursor writes them into the statement.
+        return None
     return pipeline if pipeline.carries(connection) else None
 
 

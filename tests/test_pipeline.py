@@ -5,12 +5,14 @@ Collected where psycopg 3 is the driver (tests/conftest.py).
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
 import socket
 import threading
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -37,6 +39,7 @@ from django_authmail.outbox.intake import Intake
 from django_authmail.signals import message_queued
 from django_authmail.statements import Trip
 from django_authmail.transactions import retried
+from tests.chaos.processes import wait_until
 from tests.outbox.factories import auth_message
 from tests.queries import ways
 
@@ -66,6 +69,16 @@ def prepared(using: str = "default") -> list[str]:
         return [statement for (statement,) in cursor.fetchall()]
 
 
+def cut(other: BaseDatabaseWrapper) -> None:
+    """End the connection from the server's side."""
+    raw: Any = other.connection
+    if IS_POOLED:
+        raw.pgconn.finish()  # what is at the other end is another's
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [raw.info.backend_pid])
+
+
 def stored() -> set[str]:
     return set(Counter.objects.values_list("key", flat=True))
 
@@ -91,6 +104,7 @@ ID = uuid.UUID("d8f96736-0d0d-4876-b950-580a6da0fb6f")
         ("%s::timestamptz - '2026-01-01 00:00:00+00'", NOW, NOW - datetime(2026, 1, 1, tzinfo=UTC)),
         ("%s::interval", timedelta(days=40, microseconds=1), ...),
         ("%s::interval", -timedelta(seconds=1), ...),
+        ("%s::interval", -timedelta(days=40, microseconds=1), ...),
         ("extract(days FROM %s::interval)::integer", timedelta(days=40), 0),
         ("%s::bytea", b"\0\xff'\\", ...),
         ("%s::bytea", memoryview(b"\0\xff"), b"\0\xff"),
@@ -251,11 +265,7 @@ def test_inside_of_a_transaction_its_caller_hears_of_it(other: BaseDatabaseWrapp
 
 def test_a_connection_that_was_cut_is_made_anew(other: BaseDatabaseWrapper) -> None:
     insert("one", "other")
-    if IS_POOLED:
-        other.connection.pgconn.finish()  # what is at the other end is another's
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [other.connection.info.backend_pid])
+    cut(other)
     retried(lambda: insert("two", "other", ends=True), using="other")
     assert stored() == {"one", "two"}
 
@@ -300,6 +310,155 @@ def test_the_clock_of_a_trip_is_the_database_s() -> None:
         time = trip.ask_time()
     assert before <= time() <= db_now("default")
     assert time().tzinfo is UTC
+
+
+def test_nothing_of_a_connection_is_left_when_it_is_closed(other: BaseDatabaseWrapper) -> None:
+    insert("one", "other")
+    left = weakref.ref(other.connection)
+    other.close()
+    gc.collect()
+    assert left() is None
+
+
+def test_the_same_insert_twice_on_one_way_has_one_name(other: BaseDatabaseWrapper) -> None:
+    insert("first", "other")
+    for number in range(6):
+        with transaction.atomic("other"), Trip("other") as trip:
+            for letter in "ab":
+                trip.insert([Counter(key=f"{letter}{number}", used=1, ends_at=NOW)])
+    for number in range(6):
+        with transaction.atomic("other"), Trip("other") as trip:
+            trip.insert([
+                Counter(key=f"{letter}{number}", used=used, ends_at=NOW)
+                for used, letter in enumerate("cd")
+            ])  # fmt: skip
+    assert len(prepared("other")) == (0 if IS_POOLED else 2)
+    assert len(stored()) == 25
+
+
+def test_more_values_than_a_statement_has_room_for() -> None:
+    with transaction.atomic(), Trip("default", ends=True) as trip:
+        trip.insert(
+            [Counter(key=str(number), used=number, ends_at=NOW) for number in range(33_000)]
+        )
+    assert Counter.objects.count() == 33_000
+
+
+def test_a_column_that_has_got_another_type_is_no_lasting_error(
+    other: BaseDatabaseWrapper,
+) -> None:
+    def fill(using: str) -> None:
+        with Trip(using) as trip:
+            trip.ask("INSERT INTO changing (word) VALUES (%s)", [str(ID)])
+
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE changing (word varchar(36))")
+    try:
+        for _ in range(6):
+            fill("other")
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE changing ALTER word TYPE uuid USING word::uuid")
+        retried(lambda: fill("other"), using="other")
+        fill("other")
+    finally:
+        other.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE changing")
+
+
+def test_a_transaction_is_as_its_connection_says(other: BaseDatabaseWrapper) -> None:
+    other.ensure_connection()
+    raw: Any = other.connection
+    raw.read_only = raw.deferrable = True
+    with transaction.atomic("other"), Trip("other") as trip:
+        found = trip.ask(
+            "SELECT current_setting('transaction_read_only'), "
+            "current_setting('transaction_deferrable')"
+        )
+    assert found == [("on", "on")]
+
+
+def test_a_connection_that_broke_between_two_requests_is_noticed(
+    other: BaseDatabaseWrapper,
+) -> None:
+    other.settings_dict |= {"CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": None}
+    insert("one", "other")
+    other.close_if_unusable_or_obsolete()  # as at the end of a request
+    cut(other)
+    with Trip("other") as trip:
+        found = trip.ask("SELECT 1")
+    assert found == [(1,)]
+
+
+def test_a_server_that_hangs_up_is_quoted(other: BaseDatabaseWrapper) -> None:
+    insert("one", "other")
+    if IS_POOLED:
+        return
+    cut(other)
+    with pytest.raises(OperationalError, match="due to administrator command"):
+        insert("two", "other")
+
+
+def test_who_replaces_the_cursor_is_not_passed_by(
+    other: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As SimpleTestCase does, and a toolbar.
+    insert("one", "other")
+
+    def forbidden() -> None:
+        raise AssertionError("no queries here")
+
+    monkeypatch.setattr(other, "cursor", forbidden)
+    with pytest.raises(AssertionError, match="no queries"):
+        insert("two", "other")
+    assert stored() == {"one"}
+
+
+def test_a_pipeline_of_the_caller_s_keeps_its_answers(other: BaseDatabaseWrapper) -> None:
+    other.ensure_connection()
+    raw: Any = other.connection
+    with raw.pipeline():
+        asked = raw.execute("SELECT 42")
+        insert("one", "other")
+        assert asked.fetchone() == (42,)
+    insert("two", "other")
+    assert stored() == {"one", "two"}
+
+
+def test_threads_that_share_a_connection_wait_for_each_other(other: BaseDatabaseWrapper) -> None:
+    other.ensure_connection()
+    other.inc_thread_sharing()
+    raw: Any = other.connection
+    found: dict[str, Any] = {}
+
+    def ask() -> None:
+        connections["other"] = other
+        with Trip("other") as trip:
+            trip.ask("SELECT 1 FROM pg_advisory_xact_lock(20261127)")
+            found["trip"] = trip.ask("SELECT 'trip'")
+
+    def ask_too() -> None:
+        found["cursor"] = raw.execute("SELECT 'cursor'").fetchall()
+
+    threads = [threading.Thread(target=ask), threading.Thread(target=ask_too)]
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    def is_waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(waiting)
+            return bool(cursor.fetchone()[0])
+
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(20261127)")
+        threads[0].start()
+        wait_until(is_waiting, "the first thread")
+        threads[1].start()
+        threads[1].join(0.3)  # time to do the damage
+    for thread in threads:
+        thread.join()
+    other.dec_thread_sharing()
+    assert found == {"trip": [("trip",)], "cursor": [("cursor",)]}
 
 
 class Swallower:
