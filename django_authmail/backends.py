@@ -24,7 +24,7 @@ from django_authmail.extras import require
 from django_authmail.logs import describe
 from django_authmail.message import AuthMessage, PlainMail, Priority
 from django_authmail.notifiers.errors import withholds_values
-from django_authmail.outcomes import Queued
+from django_authmail.outcomes import ErrorCode, Failure, Queued, Reason, Retry
 from django_authmail.smtp.plain import built
 
 if TYPE_CHECKING:
@@ -160,7 +160,12 @@ def _priority(given: Any, where: str) -> Priority | None:
 
 
 def _queued(row: Message) -> Queued:
-    return Queued(id=str(row.id), message_id=row.message_id)
+    failure = None
+    if row.is_final:
+        failure = Failure(
+            error_code=ErrorCode(row.error_code), reason=Reason(row.reason), retry=Retry.NEVER
+        )
+    return Queued(id=str(row.id), message_id=row.message_id, failure=failure)
 
 
 def _is_error_report(message: EmailMessage) -> bool:

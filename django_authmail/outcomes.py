@@ -167,10 +167,25 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queued:
-    """What a door that queues answers: the message is recorded and will be sent."""
+    """What a door that queues answers: the message is recorded. True when it will be sent.
+
+    It is not where nobody is left to send it to: all its recipients are suppressed.
+    """
 
     id: str
     message_id: str
+    #: Why it ended at once, and will not be sent; None when it waits.
+    failure: Failure | None = None
 
     def __bool__(self) -> bool:
-        return True
+        return self.failure is None
+
+    @property
+    def error_code(self) -> str:
+        """One of the eight codes, as a SendResult has it; empty when it will be sent."""
+        return str(self.failure.error_code) if self.failure else ""
+
+    @property
+    def reason(self) -> str:
+        """The finer word; empty when it will be sent."""
+        return str(self.failure.reason) if self.failure else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from typing import Any
@@ -29,6 +30,7 @@ from django_authmail.models import Message, Priority, State
 from django_authmail.outbox import body
 from django_authmail.outcomes import Queued
 from tests.conftest import OUR_BACKEND
+from tests.outbox.factories import suppress
 from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -179,8 +181,42 @@ def test_a_code_of_a_notifier_is_queued_as_what_it_is(server: SmtpServer) -> Non
     row = Message.objects.get(id=queued.id)
     assert (row.kind, row.priority, row.message_id) == ("otp", Priority.HIGH, queued.message_id)
     assert row.expires_at is not None
+    assert (bool(queued), queued.error_code, queued.reason) == (True, "", "")
     dispatch_due()
     assert "482901" in server.mails[0].text
+
+
+def test_what_nobody_is_left_to_get_is_said_to_be_no_mail_that_will_be_sent(
+    server: SmtpServer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(1, timedelta(minutes=10))]
+    suppress("hong@example.org")
+    # None of them counts against the limit: none is sent.
+    for _ in range(2):
+        result = OTPNotifier().send("hong@example.org", user_name="홍길동", code="482901")
+        assert isinstance(result, Queued)
+        row = Message.objects.get(id=result.id)
+        assert not result
+        assert (result.error_code, result.reason) == ("recipient_refused", "suppressed")
+        assert (row.state, row.reason) == ("failed", "suppressed")
+    assert "notifier.not_sent type=otp error_code=recipient_refused reason=suppressed" in (
+        caplog.text
+    )
+    plain = message()
+    assert plain.send() == 1  # recorded, as what became of it
+    assert not plain.authmail_result  # type: ignore[attr-defined]
+    assert dispatch_due() == 0
+
+
+def test_a_mail_that_one_of_several_gets_will_be_sent(server: SmtpServer) -> None:
+    suppress("hong@example.org")
+    result = OTPNotifier().send(
+        "hong@example.org", user_name="홍길동", code="482901", cc=["kim@example.org"]
+    )
+    assert result
+    assert result.error_code == ""
+    dispatch_due()
+    assert server.mails[0].recipients == ["kim@example.org"]
 
 
 # -- Transactions and failures ---------------------------------------------------------------

@@ -184,7 +184,8 @@ class Notifier:
         """Build the mail and hand it over.
 
         The mailer decides what comes back: what became of it (`SendResult`), or that it is
-        recorded and will be sent (`Queued`).
+        recorded (`Queued`). Both are true unless it was not sent or will not be, and say why by
+        `error_code` and `reason`.
         """
         return self.deliver(self.build(*args, **values), using=values.get("using"))
 
@@ -195,7 +196,7 @@ class Notifier:
         What was not sent is returned as such, and is a line in the log (`notifier.not_sent`).
         """
         result = hand_over(message, self._sender if using is None else mailers.get_mailer(using))
-        if isinstance(result, SendResult) and not result:
+        if not result:
             log_not_sent(message, result)
         return result
 

@@ -135,7 +135,7 @@ def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendRe
     return result
 
 
-def log_not_sent(message: AuthMessage, result: SendResult) -> None:
+def log_not_sent(message: AuthMessage, result: SendResult | Queued) -> None:
     """Log why nobody took `message`: a caller that drops the result learns it nowhere else."""
     log_line(
         logger,

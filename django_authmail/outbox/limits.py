@@ -96,7 +96,7 @@ def _warn_uncounted(why: str) -> None:
 def _is_not_sent(ending: Ending) -> bool:
     if isinstance(ending, Exception):
         return is_surely_not_sent(ending)
-    return isinstance(ending, SendResult) and not (ending.sent or ending.unknown)
+    return not ending and not (isinstance(ending, SendResult) and ending.unknown)
 
 
 def _granted(use: Use) -> Use:

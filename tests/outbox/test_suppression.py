@@ -16,7 +16,7 @@ from django_authmail.hashes import address_hash
 from django_authmail.models import Message, Recipient, Suppression
 from django_authmail.outbox import queue, suppression
 from tests.conftest import UseMailer
-from tests.outbox.factories import auth_message
+from tests.outbox.factories import auth_message, suppress
 from tests.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -40,18 +40,6 @@ def sent(*to: str, owner: str = "site") -> Message:
     dispatch_due()
     row.refresh_from_db()
     return row
-
-
-def suppress(address: str, *, owner: str = "site", **changes: Any) -> Suppression:
-    now = db_now("default")
-    values = {"created_at": now, "ends_at": now + timedelta(days=1)}
-    return Suppression.objects.create(
-        owner=owner,
-        address_hash=address_hash(address),
-        masked="h***@example.com",
-        reason="bad_recipient",
-        **values | changes,
-    )
 
 
 @pytest.mark.parametrize("reply", [DEAD, DISABLED])
