@@ -54,9 +54,38 @@ def test_shows_whom_and_why_and_until_when(admin_client: Client, suppressed: Sup
     text = admin_client.get(LIST).content.decode()
     assert "h***@example.com" in text
     assert "<code>bad_recipient</code>" in text
-    assert "There is no such mailbox" in text
+    # What to do is on the page of each, to which its address leads.
+    assert "There is no such mailbox" not in text
+    assert f'href="{LIST}{suppressed.pk}/change/' in text
     assert suppressed.address_hash not in text
     assert admin_client.get(f"{LIST}add/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("language", "advice", "button"),
+    [
+        ("en", "There is no such mailbox", "Send to this address again"),
+        ("ko", "존재하지 않는 메일 주소입니다", "이 주소의 발송 차단 해제"),
+    ],
+)
+def test_the_page_of_an_address_says_what_to_do_and_leads_to_lifting(
+    admin_client: Client, suppressed: Suppression, language: str, advice: str, button: str
+) -> None:
+    admin_client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    text = page_of(admin_client, f"{LIST}{suppressed.pk}/change/")
+    assert "h***@example.com" in text
+    assert "<code>bad_recipient</code>" in text
+    assert advice in text
+    assert button in text
+    assert f'action="{LIST}"' in text
+    assert f'name="_selected_action" value="{suppressed.pk}"' in text
+    assert "/delete/" not in text
+    assert suppressed.address_hash not in text
+
+
+def test_says_what_to_do_once_before_it_lifts(admin_client: Client) -> None:
+    text = lift(admin_client, suppress(HONG), suppress("hana@example.com"))
+    assert text.count("There is no such mailbox") == 1
 
 
 def test_shows_the_whole_address_where_it_is_kept(
@@ -82,6 +111,7 @@ def test_who_may_only_look_cannot_lift(client: Client, suppressed: Suppression) 
     viewer.user_permissions.add(Permission.objects.get(codename="view_suppression"))
     client.force_login(viewer)
     assert "h***@example.com" in client.get(LIST).content.decode()
+    assert 'value="lift"' not in page_of(client, f"{LIST}{suppressed.pk}/change/")
     lift(client, suppressed, confirmed="1")
     assert Suppression.objects.exists()
 

@@ -52,8 +52,10 @@ class SuppressionAdmin(AddressSearch):
     """Servers write it, people lift it: there is nothing to add or to change."""
 
     list_display = ("recipient", "why", "owner", "created", "ends")
-    list_display_links = None
+    list_display_links = ("recipient",)
     list_filter = ("reason", OwnerFilter)
+    fields = ("recipient", "why", "advice", "whose", "created", "ends")
+    readonly_fields = fields
     ordering = ("-created_at",)
     search_fields = ("address_hash",)
     search_help_text = _(
@@ -81,6 +83,16 @@ class SuppressionAdmin(AddressSearch):
             return name_of(row.owner)
 
         return [whose if name == "owner" else name for name in self.list_display]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
+    ) -> HttpResponse:
+        if self.has_delete_permission(request):
+            name = f"{self.admin_site.name}:authmail_suppression_changelist"
+            context["lift_url"] = reverse(name)
+        # `lift` is what deleting means here.
+        context["show_delete"] = False
+        return super().render_change_form(request, context, *args, **options)
 
     def to_addresses(
         self, queryset: QuerySet[Suppression], hashes: list[str]
@@ -140,6 +152,12 @@ class SuppressionAdmin(AddressSearch):
                 (self.recipient(row), self.why(row), name_of(row.owner), self.ends(row))
                 for row in queryset[:_MOST_SHOWN]
             ],
+            "advice": [
+                (reason, marked(hints.hint(reason)))
+                for reason in queryset.order_by("reason")
+                .values_list("reason", flat=True)
+                .distinct()
+            ],
             "more": max(0, count - _MOST_SHOWN),
             "count": count,
             "back": request.get_full_path(),
@@ -154,9 +172,16 @@ class SuppressionAdmin(AddressSearch):
 
     @admin.display(description=_("reason"), ordering="reason")
     def why(self, row: Suppression) -> SafeString:
-        return format_html(
-            '<code>{}</code><div class="help">{}</div>', row.reason, marked(hints.hint(row.reason))
-        )
+        # What to do about it is on its page: said in each row, it hides the rows.
+        return format_html("<code>{}</code>", row.reason)
+
+    @admin.display(description=_("what it means"))
+    def advice(self, row: Suppression) -> SafeString | str:
+        return marked(hints.hint(row.reason))
+
+    @admin.display(description=_("owner"))
+    def whose(self, row: Suppression) -> str:
+        return owner_name(row.owner)
 
     @admin.display(description=_("created"), ordering="created_at")
     def created(self, row: Suppression) -> str:
