@@ -49,6 +49,9 @@ _STALE = (
     errors.FeatureNotSupported,
     errors.DatatypeMismatch,
 )
+#: Characters up to which a statement is remembered, by a connection and by the process: that is an
+#: INSERT of ten rows. Longer ones are rarely the same twice.
+_LONGEST_KEPT = 10_000
 #: How long the server is asked to stop before its connection is left alone.
 _CANCEL_SECONDS = 1.0
 #: How many values PostgreSQL's protocol has room for beside one statement.
@@ -131,7 +134,7 @@ class _Session:
     def carry_out(
         self, raw: Connection[Any], statements: Sequence[Statement], *, ends: bool
     ) -> list[Rows]:
-        sent = [(_numbered(one.sql), *self._encoded(one.values)) for one in statements]
+        sent = [(_kept_or_numbered(one.sql), *self._encoded(one.values)) for one in statements]
         new = self._to_be_prepared([sql for sql, _, _ in sent], raw)
         names = self._names | new
         pgconn = raw.pgconn
@@ -177,6 +180,8 @@ class _Session:
         found: dict[bytes, bytes] = {}
         for sql in statements:
             if sql in self._names or sql in found or not sql.startswith(b"INSERT"):
+                continue
+            if len(sql) > _LONGEST_KEPT:
                 continue
             if len(self._made) >= _MOST_COUNTED:
                 self._made.clear()
@@ -284,11 +289,17 @@ def _begin(raw: Connection[Any]) -> bytes:
     return " ".join(words).encode()
 
 
-@lru_cache(maxsize=512)
+def _kept_or_numbered(sql: str) -> bytes:
+    return _kept(sql) if len(sql) <= _LONGEST_KEPT else _numbered(sql)
+
+
 def _numbered(sql: str) -> bytes:
     """Return the statement with $1, $2 ... for its values."""
     numbers = itertools.count(1)
     return _PLACE.sub(lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", sql).encode()
+
+
+_kept = lru_cache(maxsize=512)(_numbered)
 
 
 # How a value looks to PostgreSQL; what type it is of, the statement tells.

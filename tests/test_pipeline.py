@@ -262,6 +262,17 @@ def test_not_every_statement_of_a_long_life_is_kept(other: BaseDatabaseWrapper) 
     assert len(prepared("other")) == (0 if IS_POOLED else 50)
 
 
+def test_a_statement_of_many_rows_is_carried_out_and_not_kept(other: BaseDatabaseWrapper) -> None:
+    for _ in range(6):
+        with transaction.atomic("other"), Trip("other") as trip:
+            trip.insert([
+                Counter(key=uuid.uuid4().hex, used=n, ends_at=NOW + timedelta(seconds=n))
+                for n in range(1000)
+            ])  # fmt: skip
+    assert len(stored()) == 6000
+    assert prepared("other") == []
+
+
 def test_a_pool_is_found_out_without_being_told_of(other: BaseDatabaseWrapper) -> None:
     other.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = False
     for number in range(6):
