@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from django_authmail.drain import Drain
-from django_authmail.management.tables import explained_when_missing
+from django_authmail.management import database
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.models import Priority, State
 from django_authmail.outbox import carriers
 from django_authmail.webhooks.courier import EXTRA, Courier, run_beside
@@ -22,7 +22,7 @@ from django_authmail.webhooks.courier import EXTRA, Courier, run_beside
 CONNECTIONS = 4
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Send queued messages and webhooks; run one or more of these instead of Celery workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,12 +46,11 @@ class Command(BaseCommand):
         priority = Priority[options["priority"].upper()] if options["priority"] else None
         stop = threading.Event()
         if options["once"]:
-            with explained_when_missing():
-                drain = Drain(options["connections"], priority=priority)
-                total = drain.run(stop, until_empty=True)
-                courier = Courier()
-                courier.run(stop, until_empty=True)
-                paused = _paused()
+            drain = Drain(options["connections"], priority=priority)
+            total = drain.run(stop, until_empty=True)
+            courier = Courier()
+            courier.run(stop, until_empty=True)
+            paused = _paused()
             for line in _what_became(total, drain.left, drain.settled):
                 self.stdout.write(line)
             if told := _what_was_told(courier.left):
@@ -78,11 +77,9 @@ class Command(BaseCommand):
 
     def _trouble(self, error: DatabaseError) -> None:
         # It may be restarting. Missing tables, however, are not going to come back by themselves.
-        try:
-            with explained_when_missing():
-                raise error
-        except DatabaseError as again:
-            self.stderr.write(f"The database does not answer: {again}".strip())
+        if (lack := database.lacking(error)) is not None:
+            raise lack
+        self.stderr.write(database.told(error))
 
 
 def _what_became(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
-from django_authmail.management.tables import explained_when_missing
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.outbox import erasure
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Delete all that is recorded about an address, and end what is still to be sent to it "
         "(GDPR article 17; 개인정보 보호법 제36조)."
@@ -28,8 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with explained_when_missing():
-                erased = erasure.erase(options["address"], all_spellings=options["all_spellings"])
+            erased = erasure.erase(options["address"], all_spellings=options["all_spellings"])
         except (InvalidAddress, UnsafeHeader) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"Mails to this address alone, deleted: {erased.messages}")

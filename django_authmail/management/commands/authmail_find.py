@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_authmail.exceptions import InvalidAddress, UnsafeHeader
 from django_authmail.management import findings
-from django_authmail.management.tables import explained_when_missing
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.values import lifetime_in_words
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "List what is recorded about an address: mails to it, newest first, with why they did not "
         "arrive and what became of webhooks about them, suppressions, and limits."
@@ -38,17 +38,16 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         address = options["address"]
         try:
-            with explained_when_missing():
-                to_hashes = findings.to_hashes(address)
-                facts = {
-                    "messages": findings.messages(
-                        address,
-                        all_spellings=options["all_spellings"],
-                        limit=max(1, options["limit"]),
-                    ),
-                    "suppressions": findings.suppressions(address),
-                    "counters": findings.counters(address),
-                }
+            to_hashes = findings.to_hashes(address)
+            facts = {
+                "messages": findings.messages(
+                    address,
+                    all_spellings=options["all_spellings"],
+                    limit=max(1, options["limit"]),
+                ),
+                "suppressions": findings.suppressions(address),
+                "counters": findings.counters(address),
+            }
         except (InvalidAddress, UnsafeHeader) as error:
             raise CommandError(str(error)) from None
         if options["json"]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import router
 from django.db.models import Q, QuerySet
 from django.views.decorators.debug import sensitive_variables
@@ -19,14 +19,14 @@ from django_authmail import keyring, keys
 from django_authmail.clock import db_now
 from django_authmail.exceptions import NotRotatable
 from django_authmail.keyring import Terms
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.management.moments import iso
 from django_authmail.management.shown_once import note, show_once
-from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import ApiKey
 from django_authmail.secret import Secret
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Makes, lists, rotates and revokes keys of the HTTP API. A key is shown once, when it is "
         "made."
@@ -97,18 +97,17 @@ class Command(BaseCommand):
         revoke.add_argument("key", metavar="PREFIX-or-ID", help="as `list` shows them")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with explained_when_missing():
-            match options["verb"]:
-                case "create":
-                    self._create(options)
-                case "list":
-                    self._list(as_json=options["json"])
-                case "rotate":
-                    self._rotate(
-                        options["key"], hours=options["overlap_hours"], as_json=options["json"]
-                    )
-                case "revoke":
-                    self._revoke(options["key"])
+        match options["verb"]:
+            case "create":
+                self._create(options)
+            case "list":
+                self._list(as_json=options["json"])
+            case "rotate":
+                self._rotate(
+                    options["key"], hours=options["overlap_hours"], as_json=options["json"]
+                )
+            case "revoke":
+                self._revoke(options["key"])
 
     @sensitive_variables()
     def _create(self, options: dict[str, Any]) -> None:

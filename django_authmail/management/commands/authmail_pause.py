@@ -5,13 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.management.naming import add_carrier_argument, known_carrier, resume_by
 from django_authmail.outbox import carriers
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Stop sending: mail is queued, sending now answers 503, codes expire in their time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

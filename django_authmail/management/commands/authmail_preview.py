@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.notifiers import registry
 from django_authmail.previews import Level, previews
 from django_authmail.previews.gallery import write
@@ -20,7 +21,7 @@ _FAILS_AT = {
 }
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Write every kind of mail, the project's own too, in each language into a folder: as a "
         "page for light and dark, as text and as .eml, with an index.html that shows them on a "

@@ -6,13 +6,11 @@ from argparse import ArgumentParser
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from django_authmail.management.tables import explained_when_missing
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.outbox import retention
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Delete attempts, webhooks, final messages, counters, suppressions and idempotency records "
         "that have been kept long enough (AUTHMAIL_RETAIN_ATTEMPTS, AUTHMAIL_RETAIN_MESSAGES, "
@@ -31,14 +29,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with explained_when_missing():
-            if options["dry_run"]:
-                self.stdout.write(f"Would delete: {_listed(retention.purgeable())}")
-                return
-            done: Counter[str] = Counter()
-            for done in retention.purge(batch=max(1, options["batch"])):
-                if options["verbosity"] > 1:
-                    self.stderr.write(_listed(done))
+        if options["dry_run"]:
+            self.stdout.write(f"Would delete: {_listed(retention.purgeable())}")
+            return
+        done: Counter[str] = Counter()
+        for done in retention.purge(batch=max(1, options["batch"])):
+            if options["verbosity"] > 1:
+                self.stderr.write(_listed(done))
         self.stdout.write(f"Deleted: {_listed(done)}")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from django_authmail.management.tables import explained_when_missing
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.outbox import resealing
 from django_authmail.outbox.resealing import Resealed
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Seal the content of open mail, the answers that are kept for repeats of requests, and the "
         "secrets and contents of webhooks by the newest key of AUTHMAIL_SEALING_KEYS, or "
@@ -21,10 +21,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tell = options["verbosity"] > 1
-        with explained_when_missing():
-            mails = self._watched(resealing.reseal_open(), tell=tell)
-            answers = self._watched(resealing.reseal_answers(), tell=tell)
-            webhooks = self._watched(resealing.reseal_webhooks(), tell=tell)
+        mails = self._watched(resealing.reseal_open(), tell=tell)
+        answers = self._watched(resealing.reseal_answers(), tell=tell)
+        webhooks = self._watched(resealing.reseal_webhooks(), tell=tell)
         self.stdout.write(f"{mails.written} of {mails.seen} open mails were sealed again.")
         if answers.seen:
             text = f"{answers.written} of {answers.seen} kept answers were sealed again."

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.clock import db_now
@@ -24,6 +24,7 @@ from django_authmail.exceptions import (
     WebhookUrlRefused,
 )
 from django_authmail.extras import require
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.management.endpoints import endpoint, facts, listed, owner, state, using
 from django_authmail.management.replays import (
     add_replay_arguments,
@@ -34,7 +35,6 @@ from django_authmail.management.replays import (
     webhooks,
 )
 from django_authmail.management.shown_once import note, show_once
-from django_authmail.management.tables import explained_when_missing
 from django_authmail.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from django_authmail.secret import Secret
 from django_authmail.webhooks import courier, endpoints, events, places, replaying
@@ -50,7 +50,7 @@ _LOOK_SECONDS = 0.1
 _MARGIN_SECONDS = 15.0
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Makes, lists, tests, rotates, switches and deletes endpoints of webhooks, and sends "
         "webhooks again. A secret is shown once, when it is made."
@@ -102,11 +102,10 @@ class Command(BaseCommand):
         replay.add_argument("--endpoint", metavar=_ENDPOINT, help=_ENDPOINT_HELP)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with explained_when_missing():
-            try:
-                self._do(options)
-            except MissingExtra as error:
-                raise CommandError(f"Nothing was done. {error}") from None
+        try:
+            self._do(options)
+        except MissingExtra as error:
+            raise CommandError(f"Nothing was done. {error}") from None
 
     def _do(self, options: dict[str, Any]) -> None:
         verb = options["verb"]

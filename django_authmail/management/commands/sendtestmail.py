@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -17,6 +17,7 @@ from django_authmail import mailers
 from django_authmail.conf import conf
 from django_authmail.exceptions import AuthmailError
 from django_authmail.hints import hint
+from django_authmail.management.database import DatabaseCommand
 from django_authmail.message import AuthMessage
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.languages import LOCALES, choose_locale
@@ -36,7 +37,7 @@ _TLS_STEPS = {"STARTTLS", "TLS handshake"}
 _TLS_REASONS = {Reason.TLS_ERROR, Reason.CERTIFICATE_INVALID, Reason.STARTTLS_UNSUPPORTED}
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Send a test mail at once, past the queue, and show how far it came: connection, TLS, "
         "login, and the server's answer. Ends with 1 if any mail was not accepted."
