@@ -51,6 +51,9 @@ class OutboxBackend(BaseEmailBackend):
         MissingExtra: what the extra `outbox` brings is not installed.
     """
 
+    #: Who hands it a mail needs the database for that mail.
+    records_mail = True
+
     def __init__(
         self,
         *,

@@ -95,8 +95,13 @@ class ByMailer:
 
 #: What became of a message: its outcome, or what the mailer raised.
 Ending = SendResult | Queued | Exception
-#: Counts a message against limits, or raises; what it returns is told how it ended.
-Admission = Callable[[AuthMessage], Callable[[Ending], None]]
+
+
+class Admission(Protocol):
+    """Counts a message against limits, or raises; what it returns is told how it ended."""
+
+    def __call__(self, message: AuthMessage, *, is_recorded: bool) -> Callable[[Ending], None]: ...
+
 
 _admissions: list[Admission] = []
 
@@ -123,7 +128,8 @@ def hand_over(message: AuthMessage, mailer: BaseEmailBackend | Sender) -> SendRe
         return mailer.deliver_message(message)  # a sender, which is nobody's mailer
     if isinstance(mailer, locmem.EmailBackend):
         return _hand_over(message, mailer)  # a test's: it fills no inbox
-    admitted = [admission(message) for admission in _admissions]
+    is_recorded = getattr(mailer, "records_mail", False)
+    admitted = [admission(message, is_recorded=is_recorded) for admission in _admissions]
     try:
         result = _hand_over(message, mailer)
     except Exception as error:

@@ -20,7 +20,7 @@ from django_authmail import statements
 from django_authmail.clock import db_now
 from django_authmail.models import Counter
 from django_authmail.statements import Trip
-from django_authmail.transactions import retried
+from django_authmail.transactions import PATIENCE, retried
 
 # PostgreSQL's clock, which says the same wherever it stands in one statement.
 _NOW = "statement_timestamp()"
@@ -56,13 +56,13 @@ class Use:
     ends_at: dict[str, datetime]
 
 
-def take(*limits: Limit, amount: int = 1) -> Use:
+def take(*limits: Limit, amount: int = 1, patience: float = PATIENCE) -> Use:
     """Count `amount` against all `limits`, or against none if it is too much for one of them.
 
     An amount that is more than a whole window allows takes a whole one: it would wait for ever.
 
     Inside of a transaction of the caller's, others who use the same keys wait for its end, and a
-    rollback takes the use back.
+    rollback takes the use back. `patience` is that of `retried`.
 
     Raises:
         ValueError: the amount or what a limit allows is less than 1.
@@ -85,7 +85,7 @@ def take(*limits: Limit, amount: int = 1) -> Use:
                 raise _Refused
         return _use(ordered, amounts, counted, now(), using)
 
-    return retried(count, using=using)
+    return retried(count, using=using, patience=patience)
 
 
 def ask_within(limits: Sequence[Limit], trip: Trip) -> Callable[[datetime], Use]:
@@ -99,7 +99,7 @@ def ask_within(limits: Sequence[Limit], trip: Trip) -> Callable[[datetime], Use]
     return lambda now: _use(ordered, amounts, count(now), now, trip.using)
 
 
-def give_back(use: Use, *, keep: int = 0) -> None:
+def give_back(use: Use, *, keep: int = 0, patience: float = PATIENCE) -> None:
     """Take a granted use back but for `keep` of it, where its windows have not ended since."""
     using = router.db_for_write(Counter)
 
@@ -112,7 +112,7 @@ def give_back(use: Use, *, keep: int = 0) -> None:
                 ).update(used=F("used") - surplus)
 
     if use.granted and any(keep < amount for amount in use.amounts.values()):
-        retried(uncount, using=using)
+        retried(uncount, using=using, patience=patience)
 
 
 def fill(limit: Limit) -> None:

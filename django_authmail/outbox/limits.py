@@ -10,21 +10,22 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from functools import cache
 
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_authmail import metrics
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
-from django_authmail.logs import NO_TABLES, lacks_tables, log_line
+from django_authmail.logs import class_chain, describe_apart, lacks_tables, log_line
 from django_authmail.message import AuthMessage
 from django_authmail.models import Counter
 from django_authmail.notifiers.delivery import Ending
 from django_authmail.outbox import counters
 from django_authmail.outbox.counters import Limit, Use
 from django_authmail.outbox.rows import Recordable
+from django_authmail.outbox.settlement import CALLER_PATIENCE
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp.errors import is_surely_not_sent
 from django_authmail.statements import Trip
@@ -41,7 +42,11 @@ def admit(message: Recordable) -> Use | None:
         RecipientCooldown: one of them had enough of this kind; nothing is counted.
     """
     limits = _limits_of(message.kind, message)
-    return _granted(counters.take(*limits)) if limits else None
+    if not limits:
+        return None
+    use = counters.take(*limits, patience=CALLER_PATIENCE)
+    _uncounted.clear()
+    return _granted(use)
 
 
 def ask_within(
@@ -62,35 +67,58 @@ def ask_within(
     return lambda now: _granted(use(now))
 
 
-def admit_for_notifier(message: AuthMessage) -> Callable[[Ending], None]:
+def admit_for_notifier(message: AuthMessage, *, is_recorded: bool) -> Callable[[Ending], None]:
     """Do the same for a notifier; what is returned gives the use back where nothing was sent.
 
-    Where the app was never migrated, or the project has no database, nothing is counted, and the
-    log says so once a process: who installed it for its commands alone needs no table to send, and
-    a person waits for the mail.
+    A person waits for the mail, and a mailer that records nothing needs no database: what cannot be
+    counted goes out uncounted, and the log says so, once until the database counts again.
+    So it does where the app was never migrated, as by who installed it for its commands alone.
+
+    Raises:
+        RecipientCooldown: the recipient had enough of this kind.
+        Error: of the database, for a mail that is to be recorded there, and inside of a transaction
+            of the caller's, which the database may have ended.
     """
     use = None
     # Django's backend of a project without DATABASES.
-    if connections[router.db_for_write(Counter)].vendor == "unknown":
+    if _connection().vendor == "unknown":
         _warn_uncounted("the project has no DATABASES")
     else:
         try:
             use = admit(message)
-        except DatabaseError as error:
-            if not lacks_tables(error):
+        except Error as error:
+            if not lacks_tables(error) and (is_recorded or _connection().in_atomic_block):
                 raise
-            _warn_uncounted(NO_TABLES)
+            # Not its text, which may show what was asked.
+            _warn_uncounted(describe_apart(error)["error"])
 
     def ended(ending: Ending) -> None:
-        if use is not None and _is_not_sent(ending):
-            counters.give_back(use)
+        if use is None or not _is_not_sent(ending):
+            return
+        try:
+            counters.give_back(use, patience=CALLER_PATIENCE)
+        except Error as error:
+            # What became of the mail is more urgent than a use too many.
+            if _connection().in_atomic_block:
+                raise
+            facts = {"error": class_chain(error)}
+            log_line(logger, logging.WARNING, "recipient.use_not_given_back", **facts)
 
     return ended
 
 
-@cache
+#: What the log has said since the database last counted.
+_uncounted: set[str] = set()
+
+
 def _warn_uncounted(why: str) -> None:
-    log_line(logger, logging.WARNING, "notifier.not_counted", error=why)
+    if why not in _uncounted:
+        _uncounted.add(why)
+        log_line(logger, logging.WARNING, "notifier.not_counted", error=why)
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_write(Counter)]
 
 
 def _is_not_sent(ending: Ending) -> bool:

@@ -3,15 +3,24 @@ from __future__ import annotations
 import smtplib
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 from django.core import mail
 from django.core.mail import send_mail
-from django.db import DatabaseError, InterfaceError, connection, connections, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.models import F
 from pytest_django.fixtures import Settings
 
@@ -19,7 +28,8 @@ from django_authmail import OTPNotifier, SmtpSender, mailers
 from django_authmail.conf import Conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.models import Counter, Message
-from django_authmail.outbox import limits
+from django_authmail.outbox import limits, suppression
+from django_authmail.outcomes import SendResult
 from django_authmail.smtp import EmailBackend
 from example_project.certificates import ServerCertificate
 from tests import smtp_server as servers
@@ -30,11 +40,13 @@ from tests.smtp_server import SmtpServer
 pytestmark = pytest.mark.django_db
 
 HONG = "hong@example.com"
+Away = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture(autouse=True)
 def _as_by_default(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
+    limits._uncounted.clear()
 
 
 def admit(*to: str, kind: str = "otp") -> None:
@@ -164,9 +176,7 @@ def test_a_notifier_is_told_when_it_may_send_again(smtp_server: SmtpServer) -> N
     assert len(smtp_server.mails) == 5
 
 
-def test_a_notifier_that_queues_is_limited_as_well(
-    smtp_server: SmtpServer, settings: Settings
-) -> None:
+def queue_all(smtp_server: SmtpServer, settings: Settings) -> None:
     if hasattr(mail, "mailers"):
         settings.MAILERS = {
             "default": {"BACKEND": mailers.OUTBOX, "OPTIONS": {"deliver_using": "smtp"}},
@@ -174,6 +184,12 @@ def test_a_notifier_that_queues_is_limited_as_well(
         }
     else:
         settings.EMAIL_BACKEND = mailers.OUTBOX
+
+
+def test_a_notifier_that_queues_is_limited_as_well(
+    smtp_server: SmtpServer, settings: Settings
+) -> None:
+    queue_all(smtp_server, settings)
     send_codes(5)
     with pytest.raises(RecipientCooldown):
         send_codes(1)
@@ -194,7 +210,6 @@ def test_what_surely_was_not_sent_counts_for_nothing(smtp_server: SmtpServer) ->
 @pytest.fixture
 def no_table(transactional_db: None) -> Iterator[None]:
     """Make the database one where the app was never migrated."""
-    limits._warn_uncounted.cache_clear()
     with connection.schema_editor() as editor:
         editor.alter_db_table(Counter, "authmail_counter", "authmail_counter_away")
     yield
@@ -242,15 +257,107 @@ def test_the_api_counts_or_refuses() -> None:
         admit()
 
 
-def test_another_error_of_the_database_is_raised(smtp_server: SmtpServer) -> None:
+@pytest.fixture
+def away(transactional_db: None, dead_port: int, tmp_path: Path) -> Away:
+    """Put the database where nothing answers, for the time of a `with` block."""
+
+    @contextmanager
+    def put_away() -> Iterator[None]:
+        near = connections["default"]
+        far = near.copy()
+        far.settings_dict |= (
+            {"NAME": str(tmp_path / "none" / "db.sqlite3")}
+            if near.vendor == "sqlite"
+            else {"HOST": "127.0.0.1", "PORT": str(dead_port)}
+        )
+        connections["default"] = far
+        try:
+            yield
+        finally:
+            connections["default"] = near
+
+    return put_away
+
+
+def uncounted(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [line.getMessage() for line in caplog.records if line.name == limits.__name__]
+    return [line for line in lines if line.startswith("notifier.not_counted ")]
+
+
+def test_while_the_database_is_away_the_mail_goes_out_uncounted_and_the_log_says_when_it_went(
+    smtp_server: SmtpServer,
+    away: Away,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send_codes(1)
+    with away():
+        send_codes(2)
+    assert len(smtp_server.mails) == 3
+    [line] = uncounted(caplog)
+    assert line == "notifier.not_counted error=OperationalError from OperationalError"
+    send_codes(1)
+    with away():
+        send_codes(1)
+    assert len(smtp_server.mails) == 5
+    assert len(uncounted(caplog)) == 2
+    assert set(Counter.objects.values_list("used", flat=True)) == {2}
+
+
+def test_a_database_that_counts_again_is_noticed_by_a_refusal_too(
+    smtp_server: SmtpServer,
+    away: Away,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send_codes(5)
+    for _ in range(2):
+        with away():
+            send_codes(1)
+        with pytest.raises(RecipientCooldown):
+            send_codes(1)
+    assert len(uncounted(caplog)) == 2
+
+
+def test_a_database_that_goes_while_a_mail_is_refused_is_logged(
+    away: Away,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = limits.admit_for_notifier(auth_message(to=(HONG,)), is_recorded=False)
+    refused = SendResult(message_id="<1@example.com>", failure=suppression.SUPPRESSED)
+    with away():
+        ended(refused)
+    assert "recipient.use_not_given_back error=OperationalError" in caplog.text
+    with pytest.raises(InterfaceError, match="went away"), transaction.atomic(), broken():
+        ended(refused)
+
+
+def test_who_queues_learns_that_the_database_is_away(
+    settings: Settings,
+    smtp_server: SmtpServer,
+    away: Away,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue_all(smtp_server, settings)
+    with away(), pytest.raises(OperationalError):
+        send_codes(1)
+    assert not uncounted(caplog)
+    assert not Message.objects.exists()
+
+
+@contextmanager
+def broken() -> Iterator[None]:
+    """Fail every statement, as on a connection that the server has ended."""
+
     def breaks(execute: object, sql: str, *_: object) -> None:
         raise InterfaceError("the server went away")
 
-    with (
-        transaction.atomic(),  # of the caller's: nothing is tried again
-        connection.execute_wrapper(breaks),
-        pytest.raises(InterfaceError, match="went away"),
-    ):
+    with connection.execute_wrapper(breaks):
+        yield
+
+
+def test_in_a_transaction_of_the_callers_who_has_lost_it_is_told(
+    smtp_server: SmtpServer,
+) -> None:
+    with transaction.atomic(), broken(), pytest.raises(InterfaceError, match="went away"):
         send_codes(1)
     assert not smtp_server.mails
 
