@@ -13,7 +13,7 @@ from django_authmail import mailers
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost, MailerUnavailable
-from django_authmail.logs import describe_apart, log_line
+from django_authmail.logs import describe_apart, log_line, named
 from django_authmail.message import AuthMessage
 from django_authmail.models import Message, Priority
 from django_authmail.outbox import carriers, queue
@@ -89,7 +89,7 @@ def send_now(
         except DatabaseError as error:
             # The caller is told what the mail server said all the same. `settle` goes on trying to
             # record it; if it cannot, the row ends as any whose worker died.
-            logger.error("email.not_recorded id=%s error=%s", claim.id, type(error).__name__)
+            logger.error("email.not_recorded id=%s error=%s", claim.id, named(error))
             return queue.as_if_settled(row, result)
         if row.is_final:
             return row
@@ -144,7 +144,7 @@ def hand_over(claim: Claim) -> queue.End:
     except DatabaseError as error:
         # It did not say whether the message may leave, so it has not. It is due again at once: to
         # keep it would make it one in doubt.
-        logger.warning("email.not_asked id=%s error=%s", claim.id, type(error).__name__)
+        logger.warning("email.not_asked id=%s error=%s", claim.id, named(error))
         return queue.Postponement(claim=claim, until=claim.started_at, failure=_NOT_ASKED)
     if settlement is not None:
         return settlement

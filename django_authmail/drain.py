@@ -20,7 +20,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django_authmail import dispatch
 from django_authmail.busy import working
 from django_authmail.exceptions import LeaseLost
-from django_authmail.logs import describe
+from django_authmail.logs import describe, named
 from django_authmail.models import Priority
 from django_authmail.outbox import queue
 from django_authmail.outbox.lease import Claim
@@ -158,9 +158,7 @@ class Drain:
             # Their leases are over, or as good as: they are in doubt now, as those of a worker
             # that died.
             for end in ends:
-                logger.error(
-                    "email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__
-                )
+                logger.error("email.not_recorded id=%s error=%s", end.claim.id, named(error))
         else:
             self.left.update((str(row.state), str(row.reason)) for row in rows)
 

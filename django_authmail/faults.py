@@ -68,7 +68,7 @@ def _by_postgresql(error: BaseException, *, of_connection: bool) -> Fault | None
     diagnosis = getattr(error, "diag", None)
     if diagnosis is None:
         return None
-    code = diagnosis.sqlstate or ""
+    code = diagnosis.sqlstate or getattr(error, "sqlstate", None) or ""
     is_away = code.startswith(_AWAY) or (of_connection and not code)
     if is_away or code.startswith(_HINDERED):
         return Fault(_line(error), is_away)

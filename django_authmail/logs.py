@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, ProgrammingError
 
+from django_authmail import faults
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.extras import require
@@ -70,18 +71,42 @@ def stamp(moment: datetime) -> str:
 def describe(error: BaseException) -> str:
     """Return an unexpected error for a log line: `KeyError from ValueError at=a.b:7 > c:12`.
 
+    Of a database that failed, ` database=` and what it said: `faults` says how much of that.
+
     Log this and no `exc_info`: the error's text may hold what a caller sent, and an error tracker
     would collect the variables of every frame.
     """
     facts = describe_apart(error)
-    return f"{facts['error']} at={facts['at']}"
+    return f"{facts['error']} at={facts['at']}{_database(error)}"
 
 
 def describe_apart(error: BaseException) -> dict[str, str]:
-    """Return what `describe` says as two facts: `error`, and the places `at` which it passed."""
+    """Return what `describe` says as facts: `error`, the places `at` which it passed, `database`.
+
+    The last is there where a database said what is wrong.
+    """
     remedy = _remedy(error)
     error_text = class_chain(error) + (f": {remedy}" if remedy else "")
-    return {"error": error_text, "at": places(error)}
+    return {"error": error_text, "at": places(error), **_database_apart(error)}
+
+
+def named(error: BaseException) -> str:
+    """Return an error that is expected, for the end of a line: its class, and ` database=`."""
+    return type(error).__name__ + _database(error)
+
+
+def named_apart(error: BaseException) -> dict[str, str]:
+    """Return what `named` says as facts: `error`, and `database` where one said what is wrong."""
+    return {"error": type(error).__name__, **_database_apart(error)}
+
+
+def _database(error: BaseException) -> str:
+    return "".join(f" {name}={text}" for name, text in _database_apart(error).items())
+
+
+def _database_apart(error: BaseException) -> dict[str, str]:
+    fault = faults.said(error)
+    return {} if fault is None else {"database": fault.text}
 
 
 def class_chain(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_authmail import keys
 from django_authmail.clock import db_now
+from django_authmail.logs import named
 from django_authmail.models import ApiKey
 
 logger = logging.getLogger(__name__)
@@ -160,4 +161,4 @@ def _note_use(known: _Known) -> None:
         ApiKey.objects.using(using).filter(stale, pk=known.id).update(last_used_at=now)
     except DatabaseError as error:
         # A busy database must not turn a note about a key into a refused mail.
-        logger.warning("last use of key %s not recorded: %s", known.prefix, type(error).__name__)
+        logger.warning("last use of key %s not recorded: %s", known.prefix, named(error))

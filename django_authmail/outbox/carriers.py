@@ -24,7 +24,7 @@ from django.db.models import F, Q, QuerySet
 from django_authmail import mailers
 from django_authmail.clock import db_now
 from django_authmail.conf import conf
-from django_authmail.logs import log_line, stamp
+from django_authmail.logs import log_line, named, stamp
 from django_authmail.models import Carrier
 from django_authmail.outbox import counters, queue, quotas
 from django_authmail.outbox.counters import Use
@@ -148,7 +148,7 @@ def report(leave: Pass, result: SendResult) -> None:
         _report(leave, result)
     except DatabaseError as error:
         logger.warning(
-            "email.carrier_not_recorded carrier=%s error=%s", leave.carrier, type(error).__name__
+            "email.carrier_not_recorded carrier=%s error=%s", leave.carrier, named(error)
         )
 
 

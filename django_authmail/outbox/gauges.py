@@ -9,6 +9,7 @@ from django.db import DatabaseError, router
 from django.db.models import Count, Min
 
 from django_authmail.clock import db_now
+from django_authmail.logs import named
 from django_authmail.metrics import Reading
 from django_authmail.models import OPEN_STATES, Message, Priority, State
 from django_authmail.outbox import carriers
@@ -23,7 +24,7 @@ def readings() -> Iterator[Reading]:
         yield from [*_queue(), *_carriers(), *gauges.readings()]
     except DatabaseError as error:
         # The other metrics are worth having, above all now.
-        logger.warning("metrics.database_failed error=%s", type(error).__name__)
+        logger.warning("metrics.database_failed error=%s", named(error))
 
 
 def _queue() -> Iterator[Reading]:

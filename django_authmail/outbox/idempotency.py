@@ -27,6 +27,7 @@ from django_authmail.clock import db_now
 from django_authmail.conf import conf
 from django_authmail.exceptions import IdempotencyKeyReused, Outrun, SealBroken
 from django_authmail.hashes import fingerprints
+from django_authmail.logs import named
 from django_authmail.message import AuthMessage
 from django_authmail.models import IdempotencyRecord, Message, State
 from django_authmail.sealing import seal, unseal
@@ -157,7 +158,7 @@ class Entry:
         try:
             record.update(answer=_sealed(scope, answer))
         except DatabaseError as error:
-            logger.warning("idempotency.not_remembered error=%s", type(error).__name__)
+            logger.warning("idempotency.not_remembered error=%s", named(error))
 
 
 @sensitive_variables()

@@ -17,6 +17,7 @@ from datetime import datetime
 from django.db import DatabaseError, IntegrityError
 
 from django_authmail.exceptions import Outrun, RecipientSuppressed
+from django_authmail.logs import named
 from django_authmail.models import Message
 from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
@@ -97,4 +98,4 @@ class Intake:
         try:
             counters.give_back(self._use)
         except DatabaseError as error:
-            logger.warning("recipient.use_not_given_back error=%s", type(error).__name__)
+            logger.warning("recipient.use_not_given_back error=%s", named(error))

@@ -14,7 +14,7 @@ from django.db import connections, router
 
 from django_authmail.conf import conf
 from django_authmail.exceptions import LeaseLost
-from django_authmail.logs import describe
+from django_authmail.logs import describe, named
 from django_authmail.models import Message, State
 from django_authmail.outbox import rows, suppression
 from django_authmail.outbox.announcing import announce
@@ -283,7 +283,7 @@ def _go_on(end: End) -> None:
     try:
         _written_alone(end)
     except FAILED as error:
-        logger.error("email.not_recorded id=%s error=%s", end.claim.id, type(error).__name__)
+        logger.error("email.not_recorded id=%s error=%s", end.claim.id, named(error))
     finally:
         connections.close_all()
 

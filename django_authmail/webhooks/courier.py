@@ -21,7 +21,7 @@ from django.db import DatabaseError, close_old_connections, connections
 from django_authmail.busy import working
 from django_authmail.conf import conf
 from django_authmail.extras import installed
-from django_authmail.logs import describe, log_line
+from django_authmail.logs import describe, log_line, named_apart
 from django_authmail.transactions import FAILED, PATIENCE
 from django_authmail.webhooks import deliveries, settlement
 from django_authmail.webhooks.deliveries import Claim
@@ -188,8 +188,8 @@ class Courier:
 def _not_recorded(claims: Sequence[Claim], error: Exception) -> None:
     # Their leases end, and they are sent once more, with the same id, if they have an attempt left.
     for claim in claims:
-        error_name = type(error).__name__
-        log_line(logger, logging.ERROR, "webhook.not_recorded", **claim.names, error=error_name)
+        facts = {**claim.names, **named_apart(error)}
+        log_line(logger, logging.ERROR, "webhook.not_recorded", **facts)
 
 
 # -- in a process that has something else to do ---------------------------------------------

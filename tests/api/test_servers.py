@@ -245,4 +245,7 @@ def test_while_the_database_is_away_callers_are_told_to_come_again(
     assert (answer.status, members["code"]) == (503, "database_unavailable")
     assert (members["retryable"], members["retry_after"]) == (True, 1)
     assert answer.headers["retry-after"] == "1"
-    assert "api.failed error=OperationalError" in no_database.errors()[-1]
+    line = no_database.errors()[-1]
+    assert "api.failed error=OperationalError" in line
+    assert " database=connection failed: " in line
+    assert " failed: Connection refused request_id=" in line
