@@ -134,7 +134,7 @@ class Conf:
     #: Most recipients for each mailer and window, as {"primary": {"day": 2000, "minute": 30}}; 0:
     #: no limit. Without an entry, what the mailer's preset knows.
     quotas: Setting[dict[str, dict[str, int]]] = Setting(dict, {}, problem=ranges.quotas)
-    #: Serve /metrics.
+    #: Serve /metrics, and read the tables at each scrape of prometheus-client's common registry.
     metrics_enabled = Setting(bool, False)
     #: Ask for an API key at /metrics.
     metrics_require_auth = Setting(bool, False)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from django_authmail.conf import conf
 from django_authmail.extras import installed
 from django_authmail.outcomes import SendResult
 
@@ -157,7 +158,10 @@ class Reading(NamedTuple):
 
 
 def read_at_scrape(read: Callable[[], Iterable[Reading]]) -> None:
-    """Let every scrape ask `read`, in whichever process it arrives: the tables are everybody's."""
+    """Let every scrape ask `read`, in whichever process it arrives: the tables are everybody's.
+
+    With AUTHMAIL_METRICS_ENABLED off, none does.
+    """
     global _at_scrape
     if _AVAILABLE and _at_scrape is None:
         _at_scrape = _AtScrape(read)
@@ -174,6 +178,10 @@ class _AtScrape:
         return []
 
     def collect(self) -> Iterator[Any]:
+        # A page of django-prometheus, or of the project's own, would ask the tables for what its
+        # project has not switched on.
+        if not conf.metrics_enabled:
+            return
         for reading in self._read():
             family = GaugeMetricFamily(reading.name, reading.help, labels=reading.labels)
             for labels, value in reading.values.items():

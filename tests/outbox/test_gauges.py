@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django.fixtures import Settings
 
@@ -26,6 +27,11 @@ from tests.workers import worker_environment
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+@pytest.fixture(autouse=True)
+def _metrics_are_on(settings: Settings) -> None:
+    settings.AUTHMAIL_METRICS_ENABLED = True
 
 
 def samples(text: str) -> Samples:
@@ -87,8 +93,25 @@ def test_a_database_that_fails_leaves_the_other_metrics() -> None:
     assert ("authmail_queue_depth", ("queued",)) not in found
 
 
+def test_with_metrics_off_a_scrape_of_the_common_registry_reads_no_table(
+    settings: Settings, django_assert_num_queries: Any
+) -> None:
+    settings.AUTHMAIL_METRICS_ENABLED = False
+    with django_assert_num_queries(0):
+        text = generate_latest(REGISTRY).decode()
+    assert "authmail_queue_depth" not in text
+    assert "authmail_webhook_queue_depth" not in text
+    assert "authmail_breaker_open" not in text
+    # What the process counted in its memory is there: it costs nothing, and nobody's query.
+    assert "email_send_active" in text
+    settings.AUTHMAIL_METRICS_ENABLED = True
+    assert "authmail_queue_depth{" in generate_latest(REGISTRY).decode()
+
+
 _SCRAPE = """
 import django; django.setup()
+from django.conf import settings
+settings.AUTHMAIL_METRICS_ENABLED = True
 from django_authmail import metrics
 metrics.set_connections(idle=2, lent=1)
 print(metrics.exposition()[0].decode())
