@@ -24,7 +24,7 @@ from django_authmail.keyring import Terms
 from django_authmail.message import OnUnknown
 from django_authmail.models import Counter, Message
 from django_authmail.outbox import limits, queue
-from tests.outbox.factories import auth_message
+from tests.outbox.factories import auth_message, suppress
 from tests.outbox.test_queue import end_lease, submitted
 from tests.smtp_server import SmtpServer
 
@@ -42,6 +42,18 @@ def find(address: str = HONG, **options: Any) -> str:
 def found(address: str = HONG) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(find(address, json=True))
     return answer
+
+
+def test_of_a_recipient_that_no_server_was_asked_for_it_says_no_refusal(
+    smtp_server: SmtpServer,
+) -> None:
+    suppress(HONG)
+    queue.submit(auth_message(to=(HONG, KIM)))
+    dispatch_due()
+    text = find()
+    assert "  recipient  unsent  suppressed\n" in text
+    assert "took it for some recipients. What became of the others, the state of each says" in text
+    assert "refused others" not in text
 
 
 def test_says_why_it_did_not_arrive_and_what_to_do(smtp_server: SmtpServer) -> None:

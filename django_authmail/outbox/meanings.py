@@ -21,7 +21,10 @@ _MEANINGS: dict[str, Promise] = {
         "The mail server took responsibility for it. Whether it reached the mailbox, only the "
         "recipient's side knows."
     ),
-    State.PARTIALLY_ACCEPTED: _("The mail server took it for some recipients and refused others."),
+    State.PARTIALLY_ACCEPTED: _(
+        "The mail server took it for some recipients. What became of the others, the state of each "
+        "says."
+    ),
     State.FAILED: _("It was not sent, and will not be."),
     State.EXPIRED: _("It was not sent, and will not be: it became too old."),
     State.HELD: _("The mail server may have taken it; it waits for a person to decide."),
