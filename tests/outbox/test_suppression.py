@@ -9,6 +9,7 @@ from django.core import mail
 from django.core.mail.backends.smtp import EmailBackend as DjangoEmailBackend
 from pytest_django.fixtures import Settings
 
+from django_authmail import OTPNotifier
 from django_authmail.clock import db_now
 from django_authmail.dispatch import dispatch_due, send_now
 from django_authmail.exceptions import RecipientSuppressed
@@ -93,6 +94,14 @@ def test_of_several_recipients_the_others_are_sent(smtp_server: SmtpServer) -> N
         ("unsent", "suppressed"),
         ("accepted", ""),
     ]
+
+
+def test_a_mail_that_is_not_recorded_neither_asks_nor_learns(smtp_server: SmtpServer) -> None:
+    suppress(HONG)
+    assert OTPNotifier().send(HONG, user_name="", code="482901")
+    smtp_server.refuse[KIM] = DEAD
+    assert not OTPNotifier().send(KIM, user_name="", code="482901")
+    assert [row.address_hash for row in Suppression.objects.all()] == [address_hash(HONG)]
 
 
 def test_only_the_one_that_was_refused_is_suppressed(smtp_server: SmtpServer) -> None:
