@@ -268,8 +268,17 @@ class MailerUnavailable(AuthmailError):
 class MissingExtra(ImproperlyConfigured):
     """Raised when a part of the package is used whose requirements are not installed.
 
-    A configuration error on purpose: no input can cause or cure it.
+    A configuration error on purpose: no input can cause or cure it. `problem` says what is missing,
+    `command` brings it.
     """
+
+    def __init__(self, problem: str, command: str) -> None:
+        super().__init__(problem, command)
+        self.problem = problem
+        self.command = command
+
+    def __str__(self) -> str:
+        return f"{self.problem}; run: {self.command}"
 
 
 class MailerUnusable(ImproperlyConfigured):

@@ -29,6 +29,6 @@ def require(module: str, *, why: str, extra: str = "", distribution: str = "") -
             raise  # the module is there, something that it needs is not: that is another problem
         wanted = f"'django-authmail[{extra}]'" if extra else distribution
         raise MissingExtra(
-            f"{why} needs the package {module.partition('.')[0]!r}, which is not installed; "
-            f"run: pip install {wanted}"
+            f"{why} needs the package {module.partition('.')[0]!r}, which is not installed",
+            f"pip install {wanted}",
         ) from None

@@ -220,6 +220,8 @@ def smtp_options() -> dict[str, object]:
                 hint="Set SMTP_USE_TLS=true, or SMTP_USE_SSL=true for port 465.",
             )
         )
+        # The same; a notice is in the log of servers too.
+        SILENCED_SYSTEM_CHECKS.append("authmail.W003")
     return {
         "host": host,
         "port": port,

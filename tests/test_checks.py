@@ -758,8 +758,9 @@ def test_e015_a_queue_without_what_it_needs(
 ) -> None:
     queue(queue={})
     not_installed("cryptography")
-    assert "E015" in found()
-    assert "pip install 'django-authmail[outbox]'" in found()["E015"].msg
+    [problem] = [message for number, message in found().items() if number == "E015"]
+    assert "cryptography" in problem.msg
+    assert problem.hint == "Run: pip install 'django-authmail[outbox]'"
 
 
 # -- What is installed ---------------------------------------------------------------------------
@@ -1032,6 +1033,24 @@ class TestDeployed:
             deploy=True,
         )
         assert found() == {}
+
+    @pytest.mark.parametrize(
+        "urlconf",
+        [
+            pytest.param("tests.urls_without_api", id="no API"),
+            pytest.param("", id="no URLs"),
+        ],
+    )
+    def test_what_the_api_risks_is_no_risk_where_it_is_not_mounted(
+        self, settings: Settings, urlconf: str
+    ) -> None:
+        settings.ROOT_URLCONF = urlconf
+        settings.AUTHMAIL_API_DOCS = settings.AUTHMAIL_METRICS_ENABLED = True
+        settings.CACHES = {"default": {"BACKEND": f"{CACHES}.locmem.LocMemCache"}}
+        assert found(deploy=True) == {}
+        for mounted in ("tests.urls_below_a_prefix", "django_authmail.api.urls"):
+            settings.ROOT_URLCONF = mounted
+            assert found(deploy=True).keys() == {"W102", "W106", "W107"}
 
     def test_w111_a_proxy_that_nobody_counts(self, settings: Settings) -> None:
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from django_authmail import mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning, unknown_option
 from django_authmail.conf import Conf, conf
-from django_authmail.exceptions import MailerUnusable
+from django_authmail.exceptions import MailerUnusable, MissingExtra
 
 
 def check_carriers(app_configs: Apps = None, **kwargs: Any) -> Found:
@@ -98,4 +98,7 @@ def _queue(alias: str, given: mailers.MailerOptions) -> Iterator[checks.CheckMes
         known = {name: value for name, value in options.items() if name not in unknown}
         backend(alias=None if conf.mailers is None else alias, **known)
     except ImproperlyConfigured as error:
-        yield new_error("E015", f"{error}.", "docs/settings.md has its options.")
+        problem, hint = str(error), "docs/settings.md has its options."
+        if isinstance(error, MissingExtra):
+            problem, hint = error.problem, f"Run: {error.command}"
+        yield new_error("E015", f"{problem}.", hint)

@@ -11,7 +11,7 @@ from django_authmail import counting, metrics, tasks
 from django_authmail.checks.accounts import place, smtp_mailers
 from django_authmail.checks.found import Apps, Found, new_error, new_warning
 from django_authmail.checks.queues import _WITHOUT_BROKER
-from django_authmail.checks.settings import SHORT_KEY, SHORT_KEY_HINT, has_short_key
+from django_authmail.checks.settings import SHORT_KEY, SHORT_KEY_HINT, has_short_key, mounts_api
 from django_authmail.conf import Conf, conf
 from django_authmail.models import Message
 
@@ -21,7 +21,8 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
     found: Found = []
     if has_short_key():
         found.append(new_error("E101", SHORT_KEY, SHORT_KEY_HINT))
-    if conf.metrics_enabled and not conf.metrics_require_auth:
+    serves_api = mounts_api()
+    if serves_api and conf.metrics_enabled and not conf.metrics_require_auth:
         found.append(
             new_warning(
                 "W102",
@@ -95,7 +96,7 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
                 "Set AUTHMAIL_TRUSTED_PROXIES to how many proxies add to X-Forwarded-For.",
             )
         )
-    if conf.api_docs:
+    if serves_api and conf.api_docs:
         found.append(
             new_warning(
                 "W106",
@@ -110,7 +111,8 @@ def check_deployed_settings(app_configs: Apps = None, **kwargs: Any) -> Found:
 def check_deployed_services(app_configs: Apps = None, **kwargs: Any) -> Found:
     """Look at the cache, the broker and the database that the project names."""
     found: Found = []
-    if why := counting.why_not_exact():
+    # Only the API counts there.
+    if mounts_api() and (why := counting.why_not_exact()):
         found.append(
             new_warning(
                 "W107",

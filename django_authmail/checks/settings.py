@@ -20,6 +20,8 @@ MIN_KEY_LENGTH = 32
 
 
 _WEBHOOKS = f"{PREFIX}WEBHOOK_"
+#: Of a project that is nothing but the service: ROOT_URLCONF itself, without a namespace.
+_API_URLS = "django_authmail.api.urls"
 
 # Django's default, which no mail server on the internet accepts.
 _DJANGO_FROM = "webmaster@localhost"
@@ -125,9 +127,14 @@ def check_requirements(app_configs: Apps = None, **kwargs: Any) -> Found:
     return found
 
 
+def mounts_api() -> bool:
+    """Tell whether the project's URLs lead to the HTTP API, whatever stands before them."""
+    urls = conf.root_urlconf
+    return bool(urls) and (urls == _API_URLS or "authmail" in get_resolver().app_dict)
+
+
 def _serves_docs() -> bool:
-    mounts_api = bool(conf.root_urlconf) and "authmail" in get_resolver().app_dict
-    return mounts_api and not Conf.api_docs.problem() and conf.api_docs
+    return mounts_api() and not Conf.api_docs.problem() and conf.api_docs
 
 
 def has_short_key() -> bool:

@@ -290,6 +290,23 @@ def test_credentials_without_tls_work_with_a_warning(load: Load) -> None:
     assert [id for id, _ in notices(settings)] == ["W003"]
 
 
+def test_credentials_without_tls_are_one_warning(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        "manage.py",
+        "check",
+        SMTP_HOST="mail",
+        SMTP_USER="a@example.com",
+        SMTP_PASSWORD="p",
+        SMTP_USE_TLS="false",
+        SMTP_FROM="a@example.com",
+    )
+
+    assert result.returncode == 0
+    assert re.findall(r"\((\w+\.W\d+)\)", result.stderr) == ["example_project.W003"]
+    assert result.stderr.count("network readable") == 1
+
+
 def test_an_empty_password_means_no_login_with_a_warning(load: Load) -> None:
     settings = load(SMTP_HOST="mail", SMTP_USER="a@example.com", SMTP_PASSWORD="")
 
