@@ -84,6 +84,15 @@ def test_says_why_it_did_not_arrive_and_what_to_do(smtp_server: SmtpServer) -> N
     assert fact["last_attempt"]["number"] == 1
 
 
+def test_all_of_the_answer_is_on_stdout_when_it_is_nothing_too() -> None:
+    out, beside = StringIO(), StringIO()
+    call_command("authmail_find", HONG, stdout=out, stderr=beside)
+    first, to_hash, *_ = out.getvalue().splitlines()
+    assert first == "Nothing is recorded about this address."
+    assert to_hash == f"In the log: to_hash={log_hash(HONG)}"
+    assert not beside.getvalue()
+
+
 def test_says_it_in_the_language_of_the_project(smtp_server: SmtpServer) -> None:
     smtp_server.refuse[HONG] = "550 5.1.1 no such user"
     queue.submit(auth_message())

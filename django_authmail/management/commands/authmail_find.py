@@ -63,7 +63,7 @@ class Command(DatabaseCommand):
         for fact in facts["counters"]:
             self.stdout.write(_about_counter(fact))
         if not any(facts.values()):
-            self.stderr.write(_("Nothing is recorded about this address."))
+            self.stdout.write(_("Nothing is recorded about this address."))
         hashes = " / ".join(f"to_hash={each}" for each in to_hashes)
         self.stdout.write(_("In the log: %(hashes)s") % {"hashes": hashes})
         self.stdout.write(
