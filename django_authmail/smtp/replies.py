@@ -22,6 +22,7 @@ _USUAL = re.compile(
     rb"(2\d\d) (?:(2\.\d{1,3}\.\d{1,3}) )?(?![245]\.)((?:[!-?A-~](?: (?=[!-~]))?){0,200})"
 )
 _ADDRESS = re.compile(r"[^\s<>@,;:\"'()]+@[^\s<>@,;:\"'()]+")
+_GREYLISTS = re.compile(r"gr[ae]y-?list", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -137,10 +138,12 @@ def _about_login(reply: Reply, stage: Stage) -> bool:
 
 
 def _transient(reply: Reply) -> Reason:
+    # Before the table: servers greylist with whichever code their author took, 4.2.1 among them,
+    # and to send more slowly is no help then.
+    if reply.code in (450, 451) and (reply.enhanced == "4.7.1" or _GREYLISTS.search(reply.text)):
+        return Reason.GREYLISTED
     if reply.enhanced in _TRANSIENT:
         return _TRANSIENT[reply.enhanced]
-    if reply.code in (450, 451) and (reply.enhanced == "4.7.1" or "greylist" in reply.text.lower()):
-        return Reason.GREYLISTED
     if reply.code == 421 or reply.enhanced.startswith(("4.3.", "4.4.")):
         return Reason.SERVER_BUSY
     return Reason.TRANSIENT

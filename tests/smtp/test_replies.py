@@ -24,6 +24,8 @@ ROWS = [
     ("451 4.4.2 Timeout", Stage.CONTENT, "smtp_transient", "server_busy", Retry.LATER),
     ("450 4.7.1 Greylisted", Stage.RECIPIENT, "smtp_transient", "greylisted", Retry.LATER),
     ("451 Greylisting in action", Stage.RECIPIENT, "smtp_transient", "greylisted", Retry.LATER),
+    ("450 4.2.1 greylisted", Stage.RECIPIENT, "smtp_transient", "greylisted", Retry.LATER),
+    ("451 4.3.0 Graylisting, wait", Stage.RECIPIENT, "smtp_transient", "greylisted", Retry.LATER),
     ("421 4.7.28 Rate", Stage.CONTENT, "smtp_transient", "rate_limited_by_server", Retry.LATER),
     ("450 4.2.1 Rate", Stage.RECIPIENT, "smtp_transient", "rate_limited_by_server", Retry.LATER),
     ("452 4.5.3 Too many", Stage.RECIPIENT, "smtp_transient", "too_many_recipients", "later"),
