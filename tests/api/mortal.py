@@ -19,16 +19,15 @@ from django.conf import settings
 django.setup()
 
 from django_authmail import outbox  # noqa: E402 - these need the apps
-from django_authmail.outbox import queue  # noqa: E402
+from django_authmail.outbox import queue, rows  # noqa: E402
 from django_authmail.outbox.handover import HandOver  # noqa: E402
 from django_authmail.outbox.idempotency import Entry  # noqa: E402
-from django_authmail.outbox.intake import Intake  # noqa: E402
 from tests.api.conftest import Api  # noqa: E402
 
 #: When a process dies: before or after which function.
 STEPS: dict[str, tuple[str, Any, str]] = {
     "nothing is written": ("after", Entry, "begin"),
-    "the record is written": ("after", Intake, "admit"),
+    "the record is written": ("before", rows, "new"),
     "the message is written": ("after", Entry, "point_to"),
     "both are committed": ("before", HandOver, "run"),
     "the server has the mail": ("before", queue, "settle"),
