@@ -51,7 +51,21 @@ def run_folder(argv: Sequence[str]) -> Iterator[None]:
     runs = BASE_DIR / "var"
     _remove_orphans(runs)
     folder = runs / f"demo-{stamp}-{os.getpid()}"
-    folder.mkdir(mode=0o700, parents=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+        _configure(folder)
+        with (folder / _LOCK).open("wb") as lock:
+            # The kernel ends it with this process, even after `kill -9`.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    finally:
+        if "--keep" in argv:
+            (folder / _LOCK).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _configure(folder: Path) -> None:
     theirs = (*OWN_PREFIXES, *_OTHERS)
     for name in [name for name in os.environ if name in NAMES or name.startswith(theirs)]:
         del os.environ[name]
@@ -61,16 +75,6 @@ def run_folder(argv: Sequence[str]) -> Iterator[None]:
         DATA_DIR=str(folder),
         SECRET_KEY=secrets.token_urlsafe(64),
     )
-    with (folder / _LOCK).open("wb") as lock:
-        # The kernel ends it with this process, even after `kill -9`.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            if "--keep" in argv:
-                (folder / _LOCK).unlink()
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_orphans(runs: Path) -> None:
