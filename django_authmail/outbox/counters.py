@@ -99,6 +99,11 @@ def ask_within(limits: Sequence[Limit], trip: Trip) -> Callable[[datetime], Use]
     return lambda now: _use(ordered, amounts, count(now), now, trip.using)
 
 
+def count_along(using: str) -> bool:
+    """Whether `ask_within` counts on the way itself; elsewhere what comes back does, behind it."""
+    return connections[using].vendor == "postgresql"
+
+
 def give_back(use: Use, *, keep: int = 0, patience: float = PATIENCE) -> None:
     """Take a granted use back but for `keep` of it, where its windows have not ended since."""
     using = router.db_for_write(Counter)
@@ -187,7 +192,7 @@ def _asked(
 ) -> Callable[[datetime], _Counted]:
     """Count the amounts; what comes back tells how the limits stand that had room for theirs."""
     using = trip.using
-    if connections[using].vendor == "postgresql":
+    if count_along(using):
         found = trip.ask(*_counting(limits, amounts, using))
         return lambda now: {key: (used, ends_at) for key, used, ends_at in found}
 

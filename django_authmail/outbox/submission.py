@@ -12,7 +12,7 @@ from django_authmail import statements
 from django_authmail.conf import conf
 from django_authmail.hashes import supersede_hashes
 from django_authmail.models import Message, State
-from django_authmail.outbox import rows, suppression
+from django_authmail.outbox import counters, rows, suppression
 from django_authmail.outbox.announcing import announce, announce_queued
 from django_authmail.outbox.intake import Intake
 from django_authmail.outbox.lease import Claim, claim_of
@@ -152,13 +152,18 @@ def _taken_in(
             admit = (
                 None if intake is None else intake.ask(message, trip, owner=owner, is_test=is_test)
             )
-            older = _ask_older([message], trip, owner=owner)
+            # Behind the count, which waits for another message to the same mailbox: to find it.
+            is_counted = counters.count_along(using)
+            older = _ask_older([message], trip, owner=owner) if is_counted else []
             # Last: counting may have waited for another message to the same mailbox, and this one
             # is the later of the two.
             time = trip.ask_time()
         now = time()
         if admit is not None:
             admit(now)
+        if not is_counted:
+            with Trip(using) as trip:
+                older = _ask_older([message], trip, owner=owner)
         _supersede(older, now, using)
         one = rows.new(
             message,
