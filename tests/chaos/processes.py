@@ -17,7 +17,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Far beyond what anything takes on a busy machine: it is only reached when something hangs.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 
 def wait_until(

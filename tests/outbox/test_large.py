@@ -88,7 +88,8 @@ if connection.vendor == "mysql":
         began = time.monotonic()
         with pytest.raises(StatementTooLarge, match="raise max_allowed_packet"):
             door(mail)
-        assert time.monotonic() - began < 5
+        # Not tried again for 12 s. To make a mail of that size takes a slow machine 6.
+        assert time.monotonic() - began < 10
         assert not Message.objects.exists()
         # The connection is as good as before.
         assert outbox.submit(auth_message()).state == "queued"
