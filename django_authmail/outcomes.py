@@ -118,19 +118,35 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendResult:
+class _Answer:
+    """What is answered to who sends or queues a message."""
+
+    message_id: str
+    #: Why it was not sent, or will not be; None when it was, or waits to be.
+    failure: Failure | None = None
+
+    @property
+    def error_code(self) -> str:
+        """One of the eight codes; empty without a failure."""
+        return str(self.failure.error_code) if self.failure else ""
+
+    @property
+    def reason(self) -> str:
+        """The finer word; empty without a failure."""
+        return str(self.failure.reason) if self.failure else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendResult(_Answer):
     """What became of one hand-over. True when at least one recipient was accepted.
 
     `accepted` means that the next server took responsibility (250 after the content). It is no
     promise of delivery.
     """
 
-    message_id: str
     #: Envelope addresses that the server took responsibility for.
     accepted: tuple[str, ...] = field(default=(), repr=False)
     refused: tuple[Refusal, ...] = ()
-    #: Why nothing was accepted; None when something was.
-    failure: Failure | None = None
     #: The server's reply to the content.
     reply: Reply | None = None
     #: What the server said after its final 250: the queue id that its support asks for.
@@ -150,42 +166,19 @@ class SendResult:
         return bool(self.accepted)
 
     @property
-    def error_code(self) -> str:
-        """One of the eight codes; empty when sent."""
-        return str(self.failure.error_code) if self.failure else ""
-
-    @property
-    def reason(self) -> str:
-        """The finer word; empty when sent."""
-        return str(self.failure.reason) if self.failure else ""
-
-    @property
     def unknown(self) -> bool:
         """Whether the server may have taken the message without being able to say so."""
         return self.failure is not None and self.failure.retry is Retry.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class Queued(_Answer):
     """What a door that queues answers: the message is recorded. True when it will be sent.
 
     It is not where nobody is left to send it to: all its recipients are suppressed.
     """
 
     id: str
-    message_id: str
-    #: Why it ended at once, and will not be sent; None when it waits.
-    failure: Failure | None = None
 
     def __bool__(self) -> bool:
         return self.failure is None
-
-    @property
-    def error_code(self) -> str:
-        """One of the eight codes, as a SendResult has it; empty when it will be sent."""
-        return str(self.failure.error_code) if self.failure else ""
-
-    @property
-    def reason(self) -> str:
-        """The finer word; empty when it will be sent."""
-        return str(self.failure.reason) if self.failure else ""
