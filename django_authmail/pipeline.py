@@ -48,6 +48,11 @@ _STALE = (
     errors.DuplicatePreparedStatement,
     errors.FeatureNotSupported,
     errors.DatatypeMismatch,
+    # Of a value that has outgrown the type which its column had when the statement was prepared: an
+    # integer that is a bigint by now. Or which is wrong, and is so once more.
+    errors.NumericValueOutOfRange,
+    errors.InvalidTextRepresentation,
+    errors.InvalidDatetimeFormat,
 )
 #: Characters up to which a statement is remembered, by a connection and by the process: that is an
 #: INSERT of ten rows. Longer ones are rarely the same twice.
@@ -112,7 +117,7 @@ def carry_out(
             if not session.forget():
                 raise
             # A migration, or a pool that gave itself away by nothing: the same works unprepared.
-            raise OperationalError(f"What was prepared is of no use any more: {error}") from error
+            raise OperationalError("What was prepared is of no use any more") from error
 
 
 class _Session:

@@ -404,26 +404,54 @@ def test_more_values_than_a_statement_has_room_for() -> None:
     assert Counter.objects.count() == 33_000
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "old", "new"),
+    [
+        pytest.param("varchar(36)", "uuid USING value::uuid", str(ID), str(ID), id="to a uuid"),
+        pytest.param("integer", "bigint", 1, 5_000_000_000, id="to larger numbers"),
+        pytest.param("integer", "text", 1, "one", id="from a number to a text"),
+        pytest.param("timestamptz", "text", NOW, "soon", id="from a time to a text"),
+    ],
+)
 def test_a_column_that_has_got_another_type_is_no_lasting_error(
-    other: BaseDatabaseWrapper,
+    other: BaseDatabaseWrapper, before: str, after: str, old: Any, new: Any
 ) -> None:
-    def fill(using: str) -> None:
-        with Trip(using) as trip:
-            trip.ask("INSERT INTO changing (word) VALUES (%s)", [str(ID)])
+    def fill(value: Any) -> None:
+        with Trip("other") as trip:
+            trip.ask("INSERT INTO changing (value) VALUES (%s)", [value])
 
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE changing (word varchar(36))")
+        cursor.execute(f"CREATE TABLE changing (value {before})")
     try:
         for _ in range(6):
-            fill("other")
+            fill(old)
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE changing ALTER word TYPE uuid USING word::uuid")
-        retried(lambda: fill("other"), using="other")
-        fill("other")
+            cursor.execute(f"ALTER TABLE changing ALTER value TYPE {after}")
+        retried(lambda: fill(new), using="other")
+        fill(new)
     finally:
         other.close()
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE changing")
+
+
+def test_a_value_that_does_not_fit_its_column_is_an_error_at_once(
+    other: BaseDatabaseWrapper,
+) -> None:
+    for number in range(6):
+        insert(f"key {number}", "other")
+    runs: list[int] = []
+
+    def insert_too_much() -> None:
+        runs.append(1)
+        with Trip("other") as trip:
+            trip.insert([Counter(key="too much", used=5_000_000_000, ends_at=NOW)])
+
+    with pytest.raises(DataError):
+        retried(insert_too_much, using="other")
+    # Once as it is prepared, where it is, and once as it is not.
+    assert len(runs) == (1 if IS_POOLED else 2)
+    assert len(stored()) == 6
 
 
 def test_a_transaction_is_as_its_connection_says(other: BaseDatabaseWrapper) -> None:
