@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import DatabaseError
+from django.db import Error
 
 from django_authmail import mailers
 from django_authmail.busy import at_work, working
@@ -118,7 +118,7 @@ class OutboxBackend(BaseEmailBackend):
                 mails.append((message, mail))
         try:
             rows = self._submit([mail for _, mail in mails])
-        except DatabaseError as error:
+        except Error as error:
             self._fail(error)
             return 0
         for (message, _), row in zip(mails, rows, strict=True):

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from django.db import DatabaseError, connections, router
+from django.db import Error, connections, router
 
 from django_authmail import mailers
 from django_authmail.busy import working
@@ -86,7 +86,7 @@ def send_now(
             )
         except LeaseLost:
             return _lost(claim)
-        except DatabaseError as error:
+        except Error as error:
             # The caller is told what the mail server said all the same. `settle` goes on trying to
             # record it; if it cannot, the row ends as any whose worker died.
             logger.error("email.not_recorded id=%s error=%s", claim.id, named(error))
@@ -141,7 +141,7 @@ def hand_over(claim: Claim) -> queue.End:
     way = HandOver(claim, seconds=conf.send_deadline.total_seconds())
     try:
         settlement = way.run()
-    except DatabaseError as error:
+    except Error as error:
         # It did not say whether the message may leave, so it has not. It is due again at once: to
         # keep it would make it one in doubt.
         logger.warning("email.not_asked id=%s error=%s", claim.id, named(error))

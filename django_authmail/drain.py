@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from django_authmail import dispatch
 from django_authmail.busy import working
@@ -55,7 +55,7 @@ class Drain:
         width: int,
         *,
         priority: Priority | None = None,
-        on_trouble: Callable[[DatabaseError], None] | None = None,
+        on_trouble: Callable[[Error], None] | None = None,
     ) -> None:
         self._width = width
         self._priority = priority
@@ -92,14 +92,14 @@ class Drain:
     @working()
     def _loop(self, stop: threading.Event, until_empty: bool) -> int:
         total = 0
-        trouble: DatabaseError | None = None
+        trouble: Error | None = None
         while True:
             claimed = 0
             pause = IDLE_PAUSE
             if not stop.is_set() and trouble is None:
                 try:
                     claimed = self._claim()
-                except DatabaseError as error:
+                except Error as error:
                     pause = TROUBLE_PAUSE
                     # What is in hand is settled first, and then it is asked again.
                     if not self._under_way:
@@ -114,7 +114,7 @@ class Drain:
             else:
                 stop.wait(pause)
 
-    def _told(self, error: DatabaseError) -> DatabaseError | None:
+    def _told(self, error: Error) -> Error | None:
         """Tell of a database that fails; return the error where there is nobody to tell."""
         if self._on_trouble is None:
             return error
@@ -154,7 +154,7 @@ class Drain:
             return
         try:
             rows = queue.settle_many(ends)
-        except DatabaseError as error:
+        except Error as error:
             # Their leases are over, or as good as: they are in doubt now, as those of a worker
             # that died.
             for end in ends:

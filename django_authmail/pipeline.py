@@ -104,7 +104,7 @@ def carry_out(
     finds nothing to do, and runs what waits for it.
 
     Raises:
-        DatabaseError: as Django raises it, for the first that failed. The others had no effect.
+        Error: as Django raises it, for the first that failed. The others had no effect.
     """
     connection.validate_thread_sharing()
     connection.validate_no_broken_transaction()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import (
-    DatabaseError,
+    DatabaseError,  # noqa: TID251 - what is raised here is one
     InterfaceError,
     InternalError,
     OperationalError,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.db.models import Q
 from django.urls import get_resolver
 from django.utils import timezone
@@ -47,7 +47,7 @@ def _look_into_the_database() -> None:
                 "API_KEY is not set and the database has no usable key, so nobody could call the"
                 " API. Make one with `manage.py authmail_key create --name NAME`, or set API_KEY."
             )
-    except DatabaseError as error:
+    except Error as error:
         if settings.AUTHMAIL_API_KEY:
             # It may be restarting. Until it answers, so does this server, by 503.
             logger.warning("The database of DATABASE_URL does not answer: %s", error)

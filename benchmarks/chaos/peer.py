@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from django.core.mail.utils import DNS_NAME
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from benchmarks.outbox import client
 
@@ -66,7 +66,7 @@ def submit(way: Any, first: int, count: int) -> list[tuple[str, str]]:
         while True:
             try:
                 way.fill(attempt, 1)
-            except DatabaseError:
+            except Error:
                 if time.monotonic() > give_up:
                     raise
                 connection.close()
@@ -97,7 +97,7 @@ def answer(way: Any, name: str, arguments: dict[str, Any]) -> Any:
     while True:
         try:
             return call_command("migrate", verbosity=0) if name == "migrate" else way.open_rows()
-        except DatabaseError:
+        except Error:
             if time.monotonic() > give_up:
                 raise
             connection.close()

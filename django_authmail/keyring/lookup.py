@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, router
+from django.db import Error, router
 from django.db.models import Q
 from django.views.decorators.debug import sensitive_variables
 
@@ -159,6 +159,6 @@ def _note_use(known: _Known) -> None:
         now = db_now(using)
         stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USE_PRECISION)
         ApiKey.objects.using(using).filter(stale, pk=known.id).update(last_used_at=now)
-    except DatabaseError as error:
+    except Error as error:
         # A busy database must not turn a note about a key into a refused mail.
         logger.warning("last use of key %s not recorded: %s", known.prefix, named(error))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError
+from django.db import Error
 
 from django_authmail import faults, transactions
 from django_authmail.management.tables import missing_tables
@@ -28,7 +28,7 @@ def explained() -> Iterator[None]:
         yield
     except (transactions.NoTables, transactions.StatementTooLarge) as error:
         raise CommandError(str(error)) from None
-    except (DatabaseError, InterfaceError) as error:
+    except Error as error:
         if (lack := lacking(error)) is not None:
             raise lack from None
         if isinstance(error, transactions.FAILED):
@@ -43,7 +43,7 @@ def lacking(error: BaseException) -> CommandError | None:
         return None  # to ask it may take as long again
     try:
         missing = missing_tables()
-    except (DatabaseError, InterfaceError):
+    except Error:
         return None
     if not missing:
         return None

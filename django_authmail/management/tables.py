@@ -9,7 +9,7 @@ from django.db import connections, router
 def missing_tables() -> list[str]:
     """Return the tables that `manage.py migrate` has still to make.
 
-    Raises DatabaseError where a database does not answer.
+    Raises Error where a database does not answer.
     """
     there: dict[str, set[str]] = {}
     missing = []

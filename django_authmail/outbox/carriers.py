@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, router
+from django.db import Error, router
 from django.db.models import F, Q, QuerySet
 
 from django_authmail import mailers
@@ -146,7 +146,7 @@ def report(leave: Pass, result: SendResult) -> None:
     """Note what came of a hand-over. A database that fails is logged: the mail counts for more."""
     try:
         _report(leave, result)
-    except DatabaseError as error:
+    except Error as error:
         logger.warning(
             "email.carrier_not_recorded carrier=%s error=%s", leave.carrier, named(error)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from django.db import DatabaseError, router
+from django.db import Error, router
 from django.db.models import Count, Min
 
 from django_authmail.clock import db_now
@@ -22,7 +22,7 @@ def readings() -> Iterator[Reading]:
     """Yield the gauges of queue, carriers and webhooks; none while the database fails."""
     try:
         yield from [*_queue(), *_carriers(), *gauges.readings()]
-    except DatabaseError as error:
+    except Error as error:
         # The other metrics are worth having, above all now.
         logger.warning("metrics.database_failed error=%s", named(error))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_authmail import mailers, tracing
 from django_authmail.conf import conf
@@ -132,12 +132,12 @@ class HandOver:
 
         Raises:
             LeaseLost: another worker took the message over.
-            DatabaseError: nothing was handed over, because the database failed.
+            Error: nothing was handed over, because the database failed.
         """
         while True:
             try:
                 leave = self.next()
-            except DatabaseError:
+            except Error:
                 if self.settlement is None:
                     raise
                 leave = None  # what the last carrier said counts

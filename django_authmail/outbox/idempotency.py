@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, router
+from django.db import Error, router
 from django.views.decorators.debug import sensitive_variables
 
 from django_authmail.clock import db_now
@@ -157,7 +157,7 @@ class Entry:
         record = IdempotencyRecord.objects.using(using).filter(scope=scope, message=self.row)
         try:
             record.update(answer=_sealed(scope, answer))
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("idempotency.not_remembered error=%s", named(error))
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import DatabaseError, IntegrityError
+from django.db import Error, IntegrityError
 
 from django_authmail.exceptions import Outrun, RecipientSuppressed
 from django_authmail.logs import named
@@ -23,6 +23,7 @@ from django_authmail.outbox import counters, limits, suppression
 from django_authmail.outbox.counters import Use
 from django_authmail.outbox.idempotency import Entry
 from django_authmail.outbox.rows import Recordable
+from django_authmail.outbox.settlement import CALLER_PATIENCE
 from django_authmail.statements import Trip
 from django_authmail.webhooks.callbacks import Callback
 
@@ -96,6 +97,6 @@ class Intake:
         if self._use is None:
             return
         try:
-            counters.give_back(self._use)
-        except DatabaseError as error:
+            counters.give_back(self._use, patience=CALLER_PATIENCE)
+        except Error as error:
             logger.warning("recipient.use_not_given_back error=%s", named(error))

@@ -111,7 +111,7 @@ def settle(
 
     Raises:
         LeaseLost: the lease ended and another worker took the message over. Nothing is written.
-        DatabaseError: the database did not recover in time.
+        Error: the database did not recover in time.
     """
     end = Settlement(
         claim=claim,
@@ -140,7 +140,7 @@ def settle_many(ends: Sequence[End]) -> list[Message]:
     one bad mail does not keep the outcomes of the others from being written.
 
     Raises:
-        DatabaseError: the database did not recover while the leases lasted.
+        Error: the database did not recover while the leases lasted.
     """
     try:
         written = _write(ends, patience=_patience([end.claim for end in ends]))

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from queue import Empty
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from django_authmail.busy import working
 from django_authmail.conf import conf
@@ -66,7 +66,7 @@ class Courier:
         self,
         width: int = WIDTH,
         *,
-        on_trouble: Callable[[DatabaseError], None] | None = None,
+        on_trouble: Callable[[Error], None] | None = None,
     ) -> None:
         self._on_trouble = on_trouble
         self._senders = Senders(width)
@@ -119,7 +119,7 @@ class Courier:
                         if in_vain == MOST_IN_VAIN:
                             return total
                     pause = min(wait, IDLE_PAUSE) or IDLE_PAUSE
-            except DatabaseError as error:
+            except Error as error:
                 if self._senders.under_way:
                     # What is in hand comes first: its leases end, and the claim may never work.
                     self._settle()

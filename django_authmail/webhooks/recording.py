@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 
 from django_authmail import metrics, statements
 from django_authmail.exceptions import SealBroken
@@ -123,7 +123,7 @@ def _to_endpoints(
     try:
         # The same for all of them; its seal names no row, for there is nothing secret in it.
         payload = seal(events.envelope(type, row, change.recipients, now))
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:
         # The mail is out, and is to be settled all the same: else it would be sent again.
@@ -159,7 +159,7 @@ def _to_caller(change: Change, sealed: bytes, type: str, now: datetime) -> Webho
         delivery.sealed_payload = seal(
             events.callback_body(type, row, change.recipients, addresses, now)
         )
-    except DatabaseError:
+    except Error:
         raise
     except Exception as error:
         # The mail is out, and is to be settled all the same: else it would be sent again. What

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, ProgrammingError
+from django.db import Error, InterfaceError, ProgrammingError
 from pytest_django.fixtures import Settings
 
 from django_authmail.clock import db_now
@@ -346,12 +346,12 @@ def test_a_database_that_fails_is_asked_again(
 ) -> None:
     row, _ = endpoints.create(receiver.url)
     endpoints.send_test(row.pk)
-    told: list[DatabaseError] = []
+    told: list[Error] = []
     claim_due, stop = deliveries.claim_due, threading.Event()
 
     def fail_once(limit: int, **options: Any) -> list[deliveries.Claim]:
         if not told:
-            raise DatabaseError("gone")
+            raise InterfaceError("gone")
         return claim_due(limit, **options)
 
     monkeypatch.setattr(deliveries, "claim_due", fail_once)

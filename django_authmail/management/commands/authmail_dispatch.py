@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 
 from django_authmail.drain import Drain
 from django_authmail.management import database
@@ -75,7 +75,7 @@ class Command(DatabaseCommand):
             webhooks.join()
         self.stdout.write("Stopped; nothing is left in the middle.")
 
-    def _trouble(self, error: DatabaseError) -> None:
+    def _trouble(self, error: Error) -> None:
         # It may be restarting. Missing tables, however, are not going to come back by themselves.
         if (lack := database.lacking(error)) is not None:
             raise lack
