@@ -10,6 +10,8 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NoReturn
 
 from django.db import Error, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,11 +20,11 @@ from django_authmail import metrics
 from django_authmail.conf import conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.hashes import folded_hash, folded_hashes
-from django_authmail.logs import class_chain, describe_apart, lacks_tables, log_line
+from django_authmail.logs import describe_apart, lacks_tables, log_line, named_apart
 from django_authmail.message import AuthMessage
 from django_authmail.models import Counter
 from django_authmail.notifiers.delivery import Ending
-from django_authmail.outbox import counters
+from django_authmail.outbox import counters, standby
 from django_authmail.outbox.counters import Limit, Use
 from django_authmail.outbox.rows import Recordable
 from django_authmail.outbox.settlement import CALLER_PATIENCE
@@ -70,51 +72,70 @@ def ask_within(
 def admit_for_notifier(message: AuthMessage, *, is_recorded: bool) -> Callable[[Ending], None]:
     """Do the same for a notifier; what is returned gives the use back where nothing was sent.
 
-    A person waits for the mail, and a mailer that records nothing needs no database: what cannot be
-    counted goes out uncounted, and the log says so, once until the database counts again.
-    So it does where the app was never migrated, as by who installed it for its commands alone.
+    A person waits for the mail, and a mailer that records nothing needs no database: while that
+    does not count, each process counts for itself, and the log says so, once until the database
+    counts again. Where the app was never migrated, as by who installed it for its commands alone,
+    or the project has no database, nothing is counted.
 
     Raises:
         RecipientCooldown: the recipient had enough of this kind.
         Error: of the database, for a mail that is to be recorded there, and inside of a transaction
             of the caller's, which the database may have ended.
     """
-    use = None
     # Django's backend of a project without DATABASES.
     if _connection().vendor == "unknown":
-        _warn_uncounted("the project has no DATABASES")
-    else:
-        try:
-            use = admit(message)
-        except Error as error:
-            if not lacks_tables(error) and (is_recorded or _connection().in_atomic_block):
-                raise
-            # Not its text, which may show what was asked.
-            _warn_uncounted(describe_apart(error)["error"])
+        _warn_uncounted(error="the project has no DATABASES")
+        return _keep
+    try:
+        use = admit(message)
+    except Error as error:
+        is_lasting = lacks_tables(error)
+        if not is_lasting and (is_recorded or _connection().in_atomic_block):
+            raise
+        facts = describe_apart(error)
+        del facts["at"]
+        _warn_uncounted(**facts)
+        return _keep if is_lasting else _admit_alone(message)
+    return _keep if use is None else partial(_give_back_unsent, use)
+
+
+def _keep(ending: Ending) -> None:
+    """Give nothing back: nothing was counted."""
+
+
+def _admit_alone(message: AuthMessage) -> Callable[[Ending], None]:
+    """Do the same in this process alone."""
+    limits = _limits_of(message.kind, message)
+    if wait := standby.take(limits):
+        _refuse(wait)
 
     def ended(ending: Ending) -> None:
-        if use is None or not _is_not_sent(ending):
-            return
-        try:
-            counters.give_back(use, patience=CALLER_PATIENCE)
-        except Error as error:
-            # What became of the mail is more urgent than a use too many.
-            if _connection().in_atomic_block:
-                raise
-            facts = {"error": class_chain(error)}
-            log_line(logger, logging.WARNING, "recipient.use_not_given_back", **facts)
+        if _is_not_sent(ending):
+            standby.give_back(limits)
 
     return ended
+
+
+def _give_back_unsent(use: Use, ending: Ending) -> None:
+    if not _is_not_sent(ending):
+        return
+    try:
+        counters.give_back(use, patience=CALLER_PATIENCE)
+    except Error as error:
+        # What became of the mail is more urgent than a use too many.
+        if _connection().in_atomic_block:
+            raise
+        log_line(logger, logging.WARNING, "recipient.use_not_given_back", **named_apart(error))
 
 
 #: What the log has said since the database last counted.
 _uncounted: set[str] = set()
 
 
-def _warn_uncounted(why: str) -> None:
-    if why not in _uncounted:
-        _uncounted.add(why)
-        log_line(logger, logging.WARNING, "notifier.not_counted", error=why)
+def _warn_uncounted(*, error: str, database: str = "") -> None:
+    if error not in _uncounted:
+        _uncounted.add(error)
+        log_line(logger, logging.WARNING, "notifier.not_counted", error=error, database=database)
 
 
 def _connection() -> BaseDatabaseWrapper:
@@ -129,9 +150,13 @@ def _is_not_sent(ending: Ending) -> bool:
 
 def _granted(use: Use) -> Use:
     if not use.granted:
-        metrics.count_rate_limited("recipient")
-        raise RecipientCooldown(max(1, math.ceil(use.wait.total_seconds())))
+        _refuse(use.wait)
     return use
+
+
+def _refuse(wait: timedelta) -> NoReturn:
+    metrics.count_rate_limited("recipient")
+    raise RecipientCooldown(max(1, math.ceil(wait.total_seconds())))
 
 
 def _limits_of(kind: str, message: Recordable) -> list[Limit]:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from django.core import mail
@@ -28,7 +29,7 @@ from django_authmail import OTPNotifier, SmtpSender, mailers
 from django_authmail.conf import Conf
 from django_authmail.exceptions import RecipientCooldown
 from django_authmail.models import Counter, Message
-from django_authmail.outbox import limits, suppression
+from django_authmail.outbox import limits, standby, suppression
 from django_authmail.outcomes import SendResult
 from django_authmail.smtp import EmailBackend
 from example_project.certificates import ServerCertificate
@@ -47,6 +48,7 @@ Away = Callable[[], AbstractContextManager[None]]
 def _as_by_default(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
     limits._uncounted.clear()
+    standby.forget()
 
 
 def admit(*to: str, kind: str = "otp") -> None:
@@ -229,7 +231,7 @@ def test_without_tables_the_mail_goes_out_uncounted_and_the_log_says_once_what_t
     [line] = [line for line in caplog.records if line.name == limits.__name__]
     assert line.levelname == "WARNING"
     assert line.getMessage().startswith("notifier.not_counted ")
-    assert line.getMessage().endswith("tables or columns are missing; run manage.py migrate")
+    assert "tables or columns are missing; run manage.py migrate" in line.getMessage()
 
 
 def test_without_a_database_the_mail_goes_out_uncounted() -> None:
@@ -294,13 +296,95 @@ def test_while_the_database_is_away_the_mail_goes_out_uncounted_and_the_log_says
         send_codes(2)
     assert len(smtp_server.mails) == 3
     [line] = uncounted(caplog)
-    assert line == "notifier.not_counted error=OperationalError from OperationalError"
+    assert line.startswith("notifier.not_counted error=OperationalError from OperationalError")
+    assert " database=" in line
     send_codes(1)
     with away():
         send_codes(1)
     assert len(smtp_server.mails) == 5
     assert len(uncounted(caplog)) == 2
     assert set(Counter.objects.values_list("used", flat=True)) == {2}
+
+
+def test_while_the_database_is_away_each_process_counts_for_itself(
+    smtp_server: SmtpServer, away: Away, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CALLER_PATIENCE", 0.0)
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10))]
+    with away():
+        send_codes(2)
+        with pytest.raises(RecipientCooldown) as caught:
+            send_codes(1)
+        assert 595 < caught.value.retry_after <= 600
+        OTPNotifier().send("kim@example.com", user_name="", code="482901")
+    assert [mail.recipients for mail in smtp_server.mails] == [[HONG], [HONG], ["kim@example.com"]]
+
+
+def test_what_was_not_sent_while_the_database_is_away_counts_for_nothing(
+    smtp_server: SmtpServer, away: Away, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CALLER_PATIENCE", 0.0)
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(1, timedelta(minutes=10))]
+    smtp_server.refuse[HONG] = "451 4.3.0 busy"
+    with away():
+        send_codes(3)
+        smtp_server.refuse.clear()
+        send_codes(1)
+        with pytest.raises(RecipientCooldown):
+            send_codes(1)
+    assert len(smtp_server.mails) == 1
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let the database say soon that a lock is not to be had."""
+    near = connections["default"]
+    far = near.copy()
+    options: dict[str, dict[str, Any]] = {
+        "postgresql": {"options": "-c lock_timeout=50"},
+        "mysql": {"init_command": "SET innodb_lock_wait_timeout = 1"},
+        "sqlite": {"timeout": 0.05},
+    }
+    far.settings_dict["OPTIONS"] = {**near.settings_dict["OPTIONS"], **options[near.vendor]}
+    connections["default"] = far
+    try:
+        yield
+    finally:
+        far.close()
+        connections["default"] = near
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Keep the lock of what counts, as somebody may who is in the middle of a transaction."""
+    connections["other"] = connection.copy("other")
+    try:
+        with transaction.atomic("other"):
+            Counter.objects.using("other").update(used=F("used"))
+            yield
+    finally:
+        connections["other"].close()
+        del connections["other"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_keeps_a_lock_gets_no_more_mail_out_than_the_limit(
+    smtp_server: SmtpServer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(limits, "CALLER_PATIENCE", 0.0)
+    settings.AUTHMAIL_RECIPIENT_LIMITS = [(2, timedelta(minutes=10))]
+    send_codes(2)
+    with impatient(), locked():
+        send_codes(2)
+        for _ in range(3):
+            with pytest.raises(RecipientCooldown):
+                send_codes(1)
+    assert len(smtp_server.mails) == 4
+    [line] = uncounted(caplog)
+    assert " database=" in line
 
 
 def test_a_database_that_counts_again_is_noticed_by_a_refusal_too(
@@ -325,7 +409,7 @@ def test_a_database_that_goes_while_a_mail_is_refused_is_logged(
     refused = SendResult(message_id="<1@example.com>", failure=suppression.SUPPRESSED)
     with away():
         ended(refused)
-    assert "recipient.use_not_given_back error=OperationalError" in caplog.text
+    assert "recipient.use_not_given_back error=OperationalError database=" in caplog.text
     with pytest.raises(InterfaceError, match="went away"), transaction.atomic(), broken():
         ended(refused)
 
