@@ -23,13 +23,22 @@ def limit_bodies(application: Application, *, below: str = "/") -> Application:
     `below` is the path that the project mounts the API at: requests for others go through as they
     are. The view that is called then answers 413, as it does under WSGI.
     """
+    if not below.startswith("/"):
+        raise ValueError(f"below is {below!r}; a path begins with a slash: '/{below}'")
 
     async def limited(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and str(scope["path"]).startswith(below):
+        if scope["type"] == "http" and _is_below(scope, below):
             receive = _Limited(scope, receive).receive
         await application(scope, receive, send)
 
     return limited
+
+
+def _is_below(scope: MutableMapping[str, Any], below: str) -> bool:
+    # To ASGI, a path begins with what the project is mounted at itself: `uvicorn --root-path`.
+    path = str(scope["path"])
+    own = path.removeprefix(scope.get("root_path", ""))
+    return path.startswith(below) or own.startswith(below)
 
 
 class _Limited:

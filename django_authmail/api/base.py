@@ -22,7 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_authmail import tracing
-from django_authmail.api import clients, headers, problems
+from django_authmail.api import body, clients, headers, problems
 from django_authmail.api.authentication import BearerAuthentication
 from django_authmail.api.problems import Problem
 from django_authmail.keyring import Caller
@@ -77,6 +77,8 @@ class AuthmailView(APIView):
     #: When the caller began to wait, by `time.monotonic()`.
     begun: float
     caller: Caller
+    #: Whether there is a `caller`, by a key that is right.
+    is_known: bool = False
     request_id: str
     #: Hashes of the recipients, for the log; empty until the body is known to be right.
     to_hash: str = ""
@@ -115,6 +117,7 @@ class AuthmailView(APIView):
         # request, and needs django.contrib.auth for callers without a key.
         for authenticator in self.get_authenticators():
             _, self.caller = authenticator.authenticate(request) or self._refuse()
+            self.is_known = True
 
     def check_permissions(self, request: Request) -> None:
         if not self.get_authenticators():
@@ -126,6 +129,12 @@ class AuthmailView(APIView):
     def check_network(self, request: Request) -> None:
         if not self.caller.may_come_from(clients.client_address(request)):
             raise Problem("ip_not_allowed")
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if self.is_known:
+            # Whoever has no key could keep threads waiting for what it never sends.
+            body.discard(self.request._request)
+        return super().handle_exception(exc)
 
     def get_format_suffix(self, **kwargs: Any) -> None:
         return None

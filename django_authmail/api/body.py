@@ -24,8 +24,7 @@ from django_authmail.api.problems import Fault, Problem
 MAX_BODY_BYTES = 10 * 1024 * 1024
 
 _CHUNK_BYTES = 64 * 1024
-#: A client that is still writing when the answer comes sees a broken connection instead of a 413.
-#: Reading on and throwing away helps it; beyond this much it has to take the broken connection.
+#: As much of a refused body is read and thrown away.
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 #: The deepest body of the contract has three levels. Python's own limit differs by version, and
 #: what walks over the value later must not meet it.
@@ -54,6 +53,22 @@ def read_json(request: HttpRequest) -> dict[str, Any]:
     return value
 
 
+def discard(request: HttpRequest) -> None:
+    """Throw away what was not read of a body that is refused.
+
+    A client that is still writing when a server closes sees a broken connection instead of the
+    answer. Beyond MAX_DRAINED_BYTES it has to.
+    """
+    # Under ASGI, Django has all of it before it calls a view.
+    if not isinstance(request, WSGIRequest) or _declared_length(request) > MAX_DRAINED_BYTES:
+        return
+    # A client that hangs up meanwhile has seen enough.
+    with suppress(Exception):
+        stream, discarded = _stream(request), 0
+        while discarded < MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+            discarded += len(chunk)
+
+
 def _check_type(request: HttpRequest) -> None:
     kind = (request.content_type or "").lower()
     if kind and kind != "application/json" and not kind.endswith("+json"):
@@ -72,13 +87,13 @@ def _read(request: HttpRequest) -> bytes:
     stream = _stream(request)
     declared = _declared_length(request)
     if declared > MAX_BODY_BYTES:
-        _refuse_too_large(stream, unread=declared)
+        _refuse_too_large()
     # A declared length is not believed: HTTP/1.1 chunks and HTTP/2 need not have one.
     content = bytearray()
     while chunk := _next_chunk(stream):
         content += chunk
         if len(content) > MAX_BODY_BYTES:
-            _refuse_too_large(stream, unread=MAX_DRAINED_BYTES)
+            _refuse_too_large()
     if len(content) < declared:
         # To WSGI, the end of the connection is that of the body: an object may be whole in what
         # came, and its sender is gone all the same (RFC 9112, 8).
@@ -115,13 +130,7 @@ def _declared_length(request: HttpRequest) -> int:
         return 0
 
 
-def _refuse_too_large(stream: _Readable, *, unread: int) -> NoReturn:
-    if unread <= MAX_DRAINED_BYTES:
-        drained = 0
-        # A client that hangs up meanwhile has seen enough.
-        with suppress(Exception):
-            while drained < MAX_DRAINED_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
-                drained += len(chunk)
+def _refuse_too_large() -> NoReturn:
     raise Problem("payload_too_large", f"The body has more than {MAX_BODY_BYTES} bytes.")
 
 

@@ -32,6 +32,6 @@ urlpatterns = [
     path("docs/errors", docs.ErrorsView.as_view(), name="errors"),
     # What callers mistype. No more than that: a project may have addresses of its own below the
     # same prefix, and those of its other apps may come after these.
-    re_path(r"^(?:send|health)/.*$", views.NotFoundView.as_view()),
+    re_path(r"^(?:send|health)/", views.NotFoundView.as_view()),
     path("messages/<uuid:message_id>/", views.NotFoundView.as_view()),
 ]

@@ -15,7 +15,12 @@ MB = 1024 * 1024
 
 
 def through(
-    sizes: list[int], *, path: str = "/mail/send", length: str = "", below: str = "/mail/"
+    sizes: list[int],
+    *,
+    path: str = "/mail/send",
+    root_path: str = "",
+    length: str = "",
+    below: str = "/mail/",
 ) -> tuple[int, int]:
     """Return how many bytes the application is given of a body in chunks, and how many are read."""
     chunks: Iterator[dict[str, Any]] = iter(
@@ -48,7 +53,7 @@ def through(
         raise AssertionError("nothing is answered here")
 
     headers = [(b"content-length", length.encode())] if length else []
-    scope = {"type": "http", "path": path, "headers": headers}
+    scope = {"type": "http", "path": path, "root_path": root_path, "headers": headers}
 
     async def call() -> None:
         await limit_bodies(application, below=below)(scope, receive, send)
@@ -77,3 +82,14 @@ def test_a_length_that_is_hopeless_is_not_read_at_all() -> None:
 
 def test_other_paths_of_the_project_are_left_alone() -> None:
     assert through([MB] * 20, path="/uploads") == (20 * MB, 20 * MB)
+
+
+@pytest.mark.parametrize("below", ["/mail/", "/app/mail/"])
+def test_a_project_that_is_mounted_below_a_path_itself_is_limited_too(below: str) -> None:
+    sent = through([MB] * 20, path="/app/mail/send", root_path="/app", below=below)
+    assert sent == (11 * MB, 20 * MB)
+
+
+def test_a_mount_that_no_path_begins_with_is_refused() -> None:
+    with pytest.raises(ValueError, match="begins with a slash: '/mail/'"):
+        through([MB], below="mail/")

@@ -158,6 +158,12 @@ def test_a_body_without_a_length_is_counted_while_it_is_read(api: Api) -> None:
     assert stream.total < 100 * 1024 * 1024
 
 
+def test_nothing_is_read_of_a_caller_that_nobody_knows(api: Api) -> None:
+    api.key, stream = "a guess", _Endless()
+    problem(_without_length(api, stream, terminated=True), 401, "invalid_api_key")
+    assert not stream.total
+
+
 def test_32_levels_are_read() -> None:
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
     content = b'{"a": ' + b"[" * 31 + b"]" * 31 + b"}"

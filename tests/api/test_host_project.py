@@ -83,6 +83,13 @@ def test_problems_are_those_of_the_api_and_lead_to_its_pages(host: Service) -> N
     assert "Send the header" in answer.json()["hint"]
 
 
+@pytest.mark.parametrize("path", ["send/opt", "send/otp%0A", "health/%0A"])
+def test_an_address_that_is_none_is_a_problem_too(host: Service, path: str) -> None:
+    answer = host.talk(request("GET", f"{MOUNT}/{path}"))
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize(
     "path",
     [

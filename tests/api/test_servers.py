@@ -174,6 +174,21 @@ def test_a_body_that_is_too_large_is_answered(service: Service, size: int, frami
     assert answer.json()["code"] == "payload_too_large"
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [({"Content_Type": "text/csv"}, 415), ({"Idempotency_Key": "a b"}, 400)],
+    ids=["no JSON", "no key of a repeat"],
+)
+def test_what_is_refused_unread_is_answered_to_a_caller_that_still_writes(
+    service: Service, header: dict[str, str], status: int
+) -> None:
+    # More than a connection holds on its way.
+    octets = request("POST", "/send", b" " * (bodies.MAX_BODY_BYTES - 1), **header)
+    with service.connect() as connection:
+        connection.sendall(octets)
+        assert web.read_answer(connection).status == status
+
+
 def test_a_length_that_is_too_large_is_refused_before_the_body_is_there(service: Service) -> None:
     with service.connect() as connection:
         connection.sendall(request("POST", "/send/otp", b"{", Content_Length=str(1 << 40)))
