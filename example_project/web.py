@@ -13,6 +13,7 @@ from django.urls import get_resolver
 from django.utils import timezone
 
 from django_authmail import tasks
+from django_authmail.management.database import told
 from django_authmail.management.tables import missing_tables
 from example_project.notices import log_notices
 
@@ -50,11 +51,11 @@ def _look_into_the_database() -> None:
     except Error as error:
         if settings.AUTHMAIL_API_KEY:
             # It may be restarting. Until it answers, so does this server, by 503.
-            logger.warning("The database of DATABASE_URL does not answer: %s", error)
+            logger.warning("DATABASE_URL: %s", told(error))
             return
         raise ImproperlyConfigured(
-            "API_KEY is not set, and DATABASE_URL leads to no database to look for a key in"
-            f" ({error})."
+            "API_KEY is not set, and DATABASE_URL leads to no database to look for a key in."
+            f" {told(error)}"
         ) from None
     finally:
         connections.close_all()

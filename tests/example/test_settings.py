@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DataError
+from pytest_django.fixtures import Settings
 
 from django_authmail.notifiers import registry
 from django_authmail.notifiers.links import LinkNotifier
+from example_project import web
 from example_project.certificates import ServerCertificate
 from example_project.commands import needs_mail_server
 from example_project.names import LINK_PATHS, NAMES
@@ -636,17 +639,43 @@ def test_web_servers_stop_without_a_key_and_say_what_to_do(
 
 def test_a_database_that_is_down_does_not_stop_a_server_that_has_its_key(tmp_path: Path) -> None:
     values = {"SMTP_HOST": "127.0.0.1", "SMTP_FROM": "a@example.com"}
-    # A folder, so that SQLite cannot open it.
-    values["DATABASE_URL"] = f"sqlite:///{tmp_path}"
+    port = servers.free_port()
+    values["DATABASE_URL"] = f"postgres://nobody:a-password@127.0.0.1:{port}/none"
     start = ("-c", "import example_project.wsgi")
 
     started = run(tmp_path, *start, **values, API_KEY=KEY)
     refused = run(tmp_path, *start, **values)
 
     assert started.returncode == 0, started.stderr
-    assert "The database of DATABASE_URL does not answer" in started.stderr
     assert refused.returncode != 0
     assert "DATABASE_URL leads to no database" in refused.stderr
+    for result in (started, refused):
+        # One line, which ends so.
+        [line] = [line for line in result.stderr.splitlines() if "port" in line]
+        assert "The database does not answer: " in line
+        assert line.endswith("failed: Connection refused")
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_of_a_statement_that_fails_no_value_is_shown(
+    key: str,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> list[str]:
+        raise DataError("not a number: hong@example.com")
+
+    settings.AUTHMAIL_API_KEY = key
+    monkeypatch.setattr(web, "missing_tables", fail)
+    told = ""
+    try:
+        web.require_ready()
+    except ImproperlyConfigured as error:
+        told = str(error)
+    said = told + caplog.text
+    assert "The database failed: DataError" in said
+    assert "hong" not in said
 
 
 @pytest.mark.parametrize(
