@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -50,6 +51,22 @@ _REMEDY = (
 )
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
+#: Seconds after which whoever looks on is told what is waited for.
+_UNTOLD = 2.0
+
+#: Takes what the database raised, and for how many seconds it will be tried again.
+Tell = Callable[[Exception, float], None]
+_tell: ContextVar[Tell | None] = ContextVar("authmail_tell", default=None)
+
+
+@contextmanager
+def waits_told(tell: Tell) -> Iterator[None]:
+    """Let `retried` tell of a wait that somebody would notice, once each, in this thread."""
+    before = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(before)
 
 
 def retried(
@@ -66,7 +83,9 @@ def retried(
         StatementTooLarge: it never takes this, however often it is tried.
     """
     connection = connections[using]
-    give_up = time.monotonic() + patience
+    tell = _tell.get()
+    began = time.monotonic()
+    give_up = began + patience
     pause = _FIRST_PAUSE
     while True:
         try:
@@ -75,8 +94,12 @@ def retried(
         except FAILED as error:
             # Tables that are not there do not come back by waiting.
             is_lasting = connection.in_atomic_block or lacks_tables(error)
-            if is_lasting or time.monotonic() + pause > give_up:
+            now = time.monotonic()
+            if is_lasting or now + pause > give_up:
                 raise
+            if tell is not None and now - began > _UNTOLD:
+                tell(error, give_up - now)
+                tell = None
             if isinstance(error, InternalError):
                 # PostgreSQL's word for a server that has become a read-only replica: the
                 # connection is fine, and a new one may lead to the primary.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,9 @@ def test_every_command_says_that_the_database_does_not_answer() -> None:
         assert f'"127.0.0.1", port {port} failed: Connection refused' in text
         assert len(text.splitlines()) == 1
     assert _PASSWORD not in result.stdout + result.stderr
+    # The one that goes on trying has said so meanwhile.
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Trying again")]
+    assert re.match(r"Trying again, for \d+ s at most\. The database does not answer: ", line)
 
 
 def test_whoever_types_it_sees_one_line() -> None:

@@ -1,4 +1,4 @@
-"""What a command says of a database that fails: one line, in place of a traceback."""
+"""What a command says of a database that fails: a line, in place of a traceback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from django_authmail.management.tables import missing_tables
 
 
 class DatabaseCommand(BaseCommand):
-    """A command that ends in a CommandError where the database fails it."""
+    """A command that ends in a CommandError where the database fails it, and says if it waits."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        with explained():
+        with explained(), transactions.waits_told(self._tell):
             return super().execute(*args, **options)
+
+    def _tell(self, error: Exception, seconds: float) -> None:
+        self.stderr.write(f"Trying again, for {seconds:.0f} s at most. {told(error)}")
 
 
 @contextmanager
