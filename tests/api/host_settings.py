@@ -2,6 +2,7 @@
 
 from example_project.settings import *  # noqa: F403 - settings modules are made to be extended so
 
+CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
 DATABASES = {
     "default": DATABASES["default"] | {"ATOMIC_REQUESTS": True},  # noqa: F405
     "other": {
@@ -11,8 +12,11 @@ DATABASES = {
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
+INSTALLED_APPS += ["corsheaders"]  # noqa: F405
 LANGUAGE_CODE = "ko"
-MIDDLEWARE += [  # noqa: F405
+MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
+    *MIDDLEWARE,  # noqa: F405
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "tests.api.host.Reads",
 ]

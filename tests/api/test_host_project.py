@@ -108,6 +108,26 @@ def test_nobody_has_to_log_in_for_what_is_open(host: Service, path: str) -> None
     assert unexpected(host) == []
 
 
+def test_a_browser_of_another_site_may_call_what_the_project_lets_it(host: Service) -> None:
+    site = "https://app.example.com"
+    asked = request(
+        "OPTIONS",
+        f"{MOUNT}/send/otp",
+        Authorization="",
+        Access_Control_Request_Method="POST",
+        Access_Control_Request_Headers="authorization",
+        Origin=site,
+    )
+    answer = host.talk(asked)
+    assert answer.status == 200
+    assert "authorization" in answer.headers["access-control-allow-headers"]
+    for key, status in ((web.KEY, 422), ("a guess", 401)):
+        path, given = f"{MOUNT}/send/otp", f"Bearer {key}"
+        answer = host.talk(request("POST", path, b"{}", Authorization=given, Origin=site))
+        assert answer.status == status
+        assert answer.headers["access-control-allow-origin"] == site
+
+
 def test_the_project_s_own_views_are_as_it_wants_them(host: Service) -> None:
     answer = host.talk(request("GET", "/own"))
     assert answer.status == 418
