@@ -21,6 +21,18 @@ def test_swagger_shows_the_description(page: Page, live_server: LiveServer) -> N
     assert hosts <= {urlsplit(live_server.url).netloc, ""}
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_swagger_has_the_colours_of_the_screen(
+    browser: Browser, live_server: LiveServer, scheme: Literal["light", "dark"]
+) -> None:
+    with browser.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(f"{live_server.url}/docs")
+        expect(page.locator(".opblock-summary-description").first).to_be_visible()
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, re.findall("[0-9]+", ground))) < 64) == (scheme == "dark")
+
+
 def test_redoc_shows_the_description_and_its_logo_is_not_asked_for(
     browser: Browser, live_server: LiveServer
 ) -> None:
