@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from django_authmail import keys
 from django_authmail.models import ApiKey
@@ -65,6 +66,12 @@ class TestCommand:
         assert key not in _run("list")
         assert key not in _run("list", "--json")
         assert "shop" in _run("list")
+
+    def test_times_are_said_to_be_in_utc(self) -> None:
+        _run("create", "--name", "shop", "--expires-days", "30")
+        ApiKey.objects.update(last_used_at=timezone.now())
+        time = r"[0-9-]{10} [0-9:]{5} UTC"
+        assert re.search(f"last used {time} +until {time} +shop", _run("list"))
 
     def test_json_has_all_that_a_script_needs(self) -> None:
         made = json.loads(

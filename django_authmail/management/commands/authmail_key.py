@@ -161,10 +161,10 @@ class Command(DatabaseCommand):
                 if row.expires_at and row.expires_at <= now
                 else "valid"
             )
-            used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never"
-            ends = f"  until {row.expires_at:%Y-%m-%d %H:%M}" if row.expires_at else ""
+            used = f"{row.last_used_at:%Y-%m-%d %H:%M} UTC" if row.last_used_at else "never"
+            ends = f"  until {row.expires_at:%Y-%m-%d %H:%M} UTC" if row.expires_at else ""
             self.stdout.write(
-                f"{row.prefix}…  {state:7}  last used {used:16}{ends}  {row.name}  "
+                f"{row.prefix}…  {state:7}  last used {used:20}{ends}  {row.name}  "
                 f"[{', '.join(_shown_terms(row))}]  {row.pk}"
             )
         if not rows:
