@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 class ApiKey(models.Model):
     """A key of the HTTP API. The key itself is shown once, when it is made, and not kept."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100)
     #: The first characters of the key: how people tell keys apart.
     prefix = models.CharField(_("begins with"), max_length=24)

@@ -50,7 +50,7 @@ class Priority(models.IntegerChoices):
 class Message(models.Model):
     """One mail and what became of it. Its content is sealed while open, and gone when final."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(_("state"), max_length=24, choices=State)
     kind = models.CharField(_("kind"), max_length=64)
     locale = models.CharField(_("language"), max_length=16, blank=True)

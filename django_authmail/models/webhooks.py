@@ -41,7 +41,7 @@ def delete_too(
 class WebhookEndpoint(models.Model):
     """A receiver that is told of all messages, or of those of one owner."""
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     url = models.CharField(_("URL"), max_length=MAX_URL)
     description = models.CharField(_("description"), max_length=200, blank=True)
     #: The types that it is told of, such as `email.failed`. Empty: all.
@@ -87,7 +87,7 @@ class WebhookDelivery(models.Model):
         # Given up.
         FAILED = "failed", pgettext_lazy("webhook", "failed")
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField("ID", primary_key=True, default=uuid.uuid4, editable=False)
     #: NULL: where the request of its message said. No constraint of the database: an endpoint that
     #: is deleted at this moment must not keep a mail from being settled.
     endpoint = models.ForeignKey(
