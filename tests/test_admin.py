@@ -6,6 +6,7 @@ import html
 import re
 from datetime import timedelta
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -528,3 +529,70 @@ def test_revokes_keys(admin_client: Client) -> None:
     assert ApiKey.objects.filter(revoked_at=first).count() == 2
     history = _text(admin_client, f"{KEYS}{rows[0].pk}/history/")
     assert "revoked" in history.lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("apikey", "manage.py authmail_key create"),
+        ("message", "manage.py authmail_find ADDRESS"),
+        ("suppression", "no such mailbox"),
+        ("webhookdelivery", "told to endpoints"),
+        ("webhookendpoint", "manage.py authmail_webhook create"),
+    ],
+)
+def test_an_empty_list_says_what_gets_into_it(admin_client: Client, name: str, says: str) -> None:
+    assert says in _text(admin_client, f"/admin/authmail/{name}/")
+
+
+def test_a_list_with_rows_does_not(admin_client: Client, queued: Message) -> None:
+    says = "manage.py authmail_find ADDRESS"
+    assert says not in _text(admin_client, LOG)
+    assert says in _text(admin_client, f"{LOG}?state__exact=failed")
+
+
+def test_times_name_their_zone(admin_client: Client, queued: Message, settings: Settings) -> None:
+    settings.TIME_ZONE = "Asia/Seoul"
+    created = f"{queued.created_at.astimezone(ZoneInfo('Asia/Seoul')):%Y-%m-%d %H:%M:%S}"
+    seoul = f'{created} <span class="authmail-zone">KST</span>'
+    assert seoul in _text(admin_client, LOG)
+    assert seoul in _text(admin_client, f"{LOG}{queued.pk}/change/")
+    assert queued.expires_at is not None
+    valid_until = queued.expires_at.astimezone(ZoneInfo("Asia/Seoul"))
+    assert f"{valid_until:%Y-%m-%d %H:%M:%S} KST" in _text(
+        admin_client, f"{LOG}{queued.pk}/change/"
+    )
+
+
+def test_the_page_of_a_key_leads_to_its_revocation(admin_client: Client) -> None:
+    row, _ = keyring.issue("shop", Terms())
+    other, _ = keyring.issue("other", Terms())
+    page = f"{KEYS}{row.pk}/revoke/"
+    assert page in _text(admin_client, f"{KEYS}{row.pk}/change/")
+    asked = _text(admin_client, page)
+    assert "That cannot be undone." in asked
+    assert admin_client.post(page).status_code == 405
+    form = dict(
+        re.findall(r'type="hidden" name="(action|_selected_action)" value="([^"]+)"', asked)
+    )
+    assert "1 key was revoked." in admin_client.post(KEYS, form, follow=True).content.decode()
+    assert list(ApiKey.objects.filter(revoked_at=None)) == [other]
+    assert "/revoke/" not in _text(admin_client, f"{KEYS}{row.pk}/change/")
+
+
+def test_to_revoke_a_key_needs_the_permission_to_change_one(client: Client) -> None:
+    user = User.objects.create_user("op", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename="view_apikey"))
+    client.force_login(user)
+    row, _ = keyring.issue("shop", Terms())
+    assert client.get(f"{KEYS}{row.pk}/revoke/").status_code == 403
+    assert "/revoke/" not in _text(client, f"{KEYS}{row.pk}/change/")
+
+
+def test_each_scope_is_explained_where_a_key_is_made(admin_client: Client) -> None:
+    page = _text(admin_client, f"{KEYS}add/")
+    meanings = re.findall(r'<code>([a-z:-]+)</code> <span class="quiet">(.+?)</span>', page)
+    assert [scope for scope, meaning in meanings] == list(keys.SCOPES)
+    assert "Save and add another" not in _text(
+        admin_client, f"{KEYS}{keyring.issue('shop', Terms())[0].pk}/change/"
+    )

@@ -46,6 +46,27 @@ class _Lines(forms.CharField):
             raise forms.ValidationError(str(error)) from None
 
 
+#: What each scope lets a key do.
+_SCOPE_MEANINGS = {
+    "send:otp": _("Send codes."),
+    "send:magic-link": _("Send links that sign in."),
+    "send:password-reset": _("Send links to choose a new password by."),
+    "send:email-verification": _("Ask to confirm addresses."),
+    "send:invitation": _("Send invitations."),
+    "send:template": _("Send mails of every kind that the project has."),
+    "send:raw": _("Send mails that the caller has written, to anybody."),
+    "messages:read": _("Ask what became of the mails that it sent."),
+}
+
+
+def _scope_choices() -> list[tuple[str, str]]:
+    return [
+        (scope, format_html('<code>{}</code> <span class="quiet">{}</span>', scope, meaning))
+        for scope in keys.SCOPES
+        if (meaning := _SCOPE_MEANINGS[scope])
+    ]
+
+
 class ApiKeyForm(_KeyForm):
     is_test = forms.BooleanField(
         label=_("For tests"),
@@ -54,7 +75,7 @@ class ApiKeyForm(_KeyForm):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
-        choices=[(scope, scope) for scope in keys.SCOPES],
+        choices=_scope_choices,
         initial=list(keys.DEFAULT_SCOPES),
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What the key may do."),
@@ -120,6 +141,10 @@ class ApiKeyAdmin(shown.PlainTitles):
     )
     ordering = ("-created_at",)
     actions = ("revoke",)
+    when_empty = _(
+        "Each service that calls the API needs a key of its own. Add one here, or by "
+        "manage.py authmail_key create."
+    )
 
     class Media:
         css = {"all": ("authmail/admin.css",)}
@@ -158,10 +183,10 @@ class ApiKeyAdmin(shown.PlainTitles):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
     ) -> HttpResponse:
-        row = context.get("original")
-        may = self.has_change_permission(request) and self.has_add_permission(request)
-        if row is not None and row.revoked_at is None and may:
-            context["rotate_url"] = KeyPages(self).rotate_url(row)
+        if (row := context.get("original")) is not None:
+            # One that is added has a key to be shown.
+            context["show_save_and_add_another"] = False
+            context.update(KeyPages(self).links(request, row))
         return super().render_change_form(request, context, *args, **options)
 
     @sensitive_variables()
@@ -217,20 +242,20 @@ class ApiKeyAdmin(shown.PlainTitles):
         return format_html("<code>{}…</code>", row.prefix)
 
     @admin.display(description=_("created"), ordering="created_at")
-    def created(self, row: ApiKey) -> str:
-        return shown.when(row.created_at)
+    def created(self, row: ApiKey) -> SafeString | str:
+        return shown.moment(row.created_at)
 
     @admin.display(description=_("expires"), ordering="expires_at")
-    def expires(self, row: ApiKey) -> str:
-        return shown.when(row.expires_at)
+    def expires(self, row: ApiKey) -> SafeString | str:
+        return shown.moment(row.expires_at)
 
     @admin.display(description=_("revoked"))
     def revoked(self, row: ApiKey) -> str:
         return shown.when(row.revoked_at)
 
     @admin.display(description=_("last used"), ordering="last_used_at")
-    def last_used(self, row: ApiKey) -> str:
-        return shown.when(row.last_used_at)
+    def last_used(self, row: ApiKey) -> SafeString | str:
+        return shown.moment(row.last_used_at)
 
     @admin.display(description=_("scopes"))
     def shown_scopes(self, row: ApiKey) -> str:

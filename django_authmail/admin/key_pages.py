@@ -1,4 +1,4 @@
-"""Where a person rotates a key, in the admin, and where a new key is shown, once."""
+"""Where a person rotates or revokes a key, in the admin, and where a new key is shown, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_authmail import keyring
 from django_authmail.admin import shown
@@ -45,11 +45,24 @@ class KeyPages:
 
     @property
     def urls(self) -> list[URLPattern]:
-        view = self._admin.admin_site.admin_view(self.rotate)
-        return [path("<uuid:id>/rotate/", view, name="authmail_apikey_rotate")]
+        pages = {"rotate": self.rotate, "revoke": self.revoke}
+        return [
+            path(
+                f"<uuid:id>/{name}/",
+                self._admin.admin_site.admin_view(view),
+                name=f"authmail_apikey_{name}",
+            )
+            for name, view in pages.items()
+        ]
 
-    def rotate_url(self, row: ApiKey) -> str:
-        return self._url("rotate", row.pk)
+    def links(self, request: HttpRequest, row: ApiKey) -> dict[str, str]:
+        """Return the pages of what this person may do with the key, for the context of its own."""
+        if row.revoked_at is not None or not self._admin.has_change_permission(request):
+            return {}
+        links = {"revoke_url": self._url("revoke", row.pk)}
+        if self._admin.has_add_permission(request):
+            links["rotate_url"] = self._url("rotate", row.pk)
+        return links
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     @sensitive_variables()
@@ -81,6 +94,23 @@ class KeyPages:
         self._admin.log_addition(request, new, f"rotated: {row.prefix}…")
         ends = None if row.revoked_at is not None else shown.when(row.expires_at)
         return self.shown_once(request, new, key, replaced=row, ends=ends)
+
+    @method_decorator(require_safe)
+    def revoke(self, request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+        """Ask before the list's own action does it."""
+        if not self._admin.has_change_permission(request):
+            raise PermissionDenied
+        row = self._admin.get_queryset(request).filter(pk=id).first()
+        if row is None:
+            raise Http404
+        context = {
+            **self._admin.admin_site.each_context(request),
+            "title": _("Revoke a key"),
+            "opts": self._admin.opts,
+            "api_key": row,
+            "back": self._url("change", row.pk),
+        }
+        return TemplateResponse(request, "admin/authmail/apikey/revoke.html", context)
 
     @sensitive_variables()
     def shown_once(

@@ -129,6 +129,11 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
         "hashes, so part of one finds nothing."
     )
     nothing_found = _("This is no address, and no message has it as its Message-ID or request id.")
+    when_empty = _(
+        "Mail that is recorded gets here: that of the API, of outbox.submit() and of "
+        "OutboxBackend. What is sent without a record is never here, and rows are erased some time "
+        "after they have ended. What else is known of an address: manage.py authmail_find ADDRESS."
+    )
     inlines = (RecipientInline, AttemptInline)
     fieldsets = (
         (None, {"fields": ("badge", "advice", "provider_answer")}),
@@ -236,8 +241,8 @@ class MessageAdmin(shown.ReadOnly, AddressSearch):
         return f"{row.size:,}"
 
     @admin.display(description=_("created"), ordering="created_at")
-    def created(self, row: Message) -> str:
-        return shown.when(row.created_at)
+    def created(self, row: Message) -> SafeString | str:
+        return shown.moment(row.created_at)
 
     @admin.display(description=pgettext_lazy("time", "accepted"))
     def accepted(self, row: Message) -> str:

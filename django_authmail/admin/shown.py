@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -36,16 +37,19 @@ class ReadOnly:
 
 
 class PlainTitles(_ModelAdmin):
-    """Pages that are called by what they show.
+    """Pages that are called by what they show, and say something where there is nothing to show.
 
     Django's "Select message to view" and "View message" are no sentences in its Korean.
     """
 
+    #: What gets into the list, and how: said where it is empty, or a search finds nothing.
+    when_empty: str | Promise
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        own = {"title": capfirst(self.opts.verbose_name_plural), "when_empty": self.when_empty}
+        return super().changelist_view(request, {**own, **(extra_context or {})})
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any
@@ -85,8 +89,17 @@ def badge(state: str, label: str) -> SafeString:
 
 
 def when(value: datetime | None) -> str:
-    # With seconds, and in the one order that nobody reads as another: logs are next to it.
-    return f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S}" if value is not None else EMPTY
+    # With seconds and the zone, and in the one order that nobody reads as another: logs are next to
+    # it, and those of others are in other zones.
+    return f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S %Z}" if value is not None else EMPTY
+
+
+def moment(value: datetime | None) -> SafeString | str:
+    """Return what `when` does, for columns: a narrow list leaves the zone out."""
+    if value is None:
+        return EMPTY
+    time, zone = when(value).rsplit(" ", 1)
+    return format_html('{} <span class="authmail-zone">{}</span>', time, zone)
 
 
 def reply(code: int | None, enhanced: str, text: str) -> str:

@@ -63,6 +63,10 @@ class SuppressionAdmin(AddressSearch):
         "nothing."
     )
     nothing_found = _("This is no address. Type all of it, as in hong@example.com.")
+    when_empty = _(
+        "An address gets here when a mail server says that there is no such mailbox. For some time "
+        "its owner sends no more mail to it that is recorded; here it can be lifted earlier."
+    )
     actions = ("lift",)
 
     class Media:
@@ -184,12 +188,12 @@ class SuppressionAdmin(AddressSearch):
         return owner_name(row.owner)
 
     @admin.display(description=_("created"), ordering="created_at")
-    def created(self, row: Suppression) -> str:
-        return shown.when(row.created_at)
+    def created(self, row: Suppression) -> SafeString | str:
+        return shown.moment(row.created_at)
 
     @admin.display(description=_("ends"), ordering="ends_at")
-    def ends(self, row: Suppression) -> str:
-        return shown.when(row.ends_at)
+    def ends(self, row: Suppression) -> SafeString | str:
+        return shown.moment(row.ends_at)
 
 
 def page_of_stops(site: AdminSite, request: HttpRequest, row: Message) -> str | None:

@@ -131,6 +131,10 @@ class WebhookDeliveryAdmin(shown.ReadOnly, AddressSearch):
     show_full_result_count = False
     ordering = ("-created_at",)
     search_fields = ("request_id",)
+    when_empty = _(
+        "What is told to endpoints, and to the URLs that requests name, gets here. It is erased "
+        "some time after it has ended."
+    )
     search_help_text = _(
         "A webhook-id (msg_…), the id of a delivery or a message, a Message-ID, a request id, or "
         "the full address of a recipient."
@@ -207,8 +211,8 @@ class WebhookDeliveryAdmin(shown.ReadOnly, AddressSearch):
     # -- columns and facts --------------------------------------------------------------------
 
     @admin.display(description=_("created"), ordering="created_at")
-    def created(self, row: WebhookDelivery) -> str:
-        return shown.when(row.created_at)
+    def created(self, row: WebhookDelivery) -> SafeString | str:
+        return shown.moment(row.created_at)
 
     @admin.display(description=_("settled"))
     def settled(self, row: WebhookDelivery) -> str:

@@ -56,6 +56,10 @@ class WebhookEndpointAdmin(shown.PlainTitles):
     list_display = ("name", "host", "badge", "told", "whose", "created")
     ordering = ("-created_at",)
     actions = ("enable", "disable")
+    when_empty = _(
+        "An endpoint is told what became of each mail. Add one here, or by "
+        "manage.py authmail_webhook create."
+    )
 
     class Media:
         css = {"all": ("authmail/admin.css",)}
@@ -234,8 +238,8 @@ class WebhookEndpointAdmin(shown.PlainTitles):
         return owner_name(row.owner) if row.owner else gettext("everybody's")
 
     @admin.display(description=_("created"), ordering="created_at")
-    def created(self, row: WebhookEndpoint) -> str:
-        return shown.when(row.created_at)
+    def created(self, row: WebhookEndpoint) -> SafeString | str:
+        return shown.moment(row.created_at)
 
     @admin.display(description=_("state"))
     def status(self, row: WebhookEndpoint) -> SafeString:
