@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NoReturn
 from django.db import connections, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 from drf_spectacular.openapi import AutoSchema
@@ -22,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_authmail import tracing
-from django_authmail.api import body, clients, headers, problems
+from django_authmail.api import body, clients, headers, mount, problems
 from django_authmail.api.authentication import BearerAuthentication
 from django_authmail.api.problems import Problem
 from django_authmail.keyring import Caller
@@ -97,7 +96,7 @@ class AuthmailView(APIView):
         self.request_id = headers.request_id(request)
         traceparent = tracing.well_formed(request.headers.get("traceparent", ""))
         with tracing.doing(tracing.Origin(self.request_id, traceparent)):
-            response = super().dispatch(request, *args, **kwargs)
+            response = super().dispatch(request, **mount.own(kwargs))
         response["X-Request-ID"] = self.request_id
         response.setdefault("Cache-Control", "no-store")
         return response
@@ -142,10 +141,9 @@ class AuthmailView(APIView):
     def get_exception_handler(self) -> Callable[..., Response]:
         return problems.handle
 
-    def link(self, name: str, *args: Any) -> str:
+    def link(self, name: str, **values: Any) -> str:
         """Return the path of another endpoint, wherever the project mounts this API."""
-        match = self.request.resolver_match
-        return reverse(f"{match.namespace if match else 'authmail'}:{name}", args=args)
+        return mount.link(self.request, name, **values)
 
     def _refuse(self) -> NoReturn:
         raise Problem("missing_credentials")

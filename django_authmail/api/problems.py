@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from django_authmail import logs, tracing, transactions, wording
+from django_authmail.api import mount
 from django_authmail.api.codes import KINDS
 
 logger = logging.getLogger(__name__)
@@ -210,11 +211,8 @@ def _instance(path: str) -> str:
 
 
 def _errors_page(request: HttpRequest) -> str:
-    # A project's handler404 answers for addresses that are not of this API, too.
-    match = request.resolver_match
-    ours = match is not None and match.app_names[-1:] == ["authmail"]
     try:
-        return reverse(f"{match.namespace if match and ours else 'authmail'}:errors")
+        return mount.link(request, "errors")
     except NoReverseMatch:
         return "about:blank"
 

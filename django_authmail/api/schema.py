@@ -6,7 +6,7 @@ The project's SPECTACULAR_SETTINGS neither shape this description nor are change
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -62,13 +62,18 @@ _SETTINGS: dict[str, Any] = {
 _one_at_a_time = Lock()
 
 
-@lru_cache(maxsize=8)
 def description(mount: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the API that is mounted at the path `mount`."""
+    return _document() | ({"servers": [{"url": mount}]} if mount.strip("/") else {})
+
+
+# Once: it takes a second, and where the mount captures a value there are as many of these as a
+# caller makes up.
+@cache
+def _document() -> dict[str, Any]:
     from django_authmail.api import urls  # a cycle: urls serves this description
 
-    servers = {"SERVERS": [{"url": mount}]} if mount.strip("/") else {}
-    with _one_at_a_time, patched_settings(_SETTINGS | servers):
+    with _one_at_a_time, patched_settings(_SETTINGS):
         generator = SchemaGenerator(patterns=urls.urlpatterns)  # type: ignore[no-untyped-call] # untyped there
         document: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # untyped there
     # Unknown members are refused, which drf-spectacular has no way to say.

@@ -112,7 +112,9 @@ class SendView(RateLimitedView):
     @sensitive_variables()
     def _queue(self, message: AuthMessage, intake: Intake) -> Answer:
         def queued(row: Message) -> Answer:
-            fields = {"Location": self.link("message", row.pk)} | headers.applied(self.request)
+            fields = {"Location": self.link("message", message_id=row.pk)} | headers.applied(
+                self.request
+            )
             return Answer(status=202, body=outputs.queued(row), headers=fields)
 
         if intake.entry is not None:

@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 from django_authmail import keys
 from django_authmail.api import schema
 from django_authmail.api.codes import KINDS
-from tests.api.conftest import problem
+from tests.api.conftest import Api, problem
 
 SENT = [
     scope.removeprefix("send:")
@@ -24,7 +24,14 @@ SENT = [
     if scope.startswith("send:") and scope != "send:raw"
 ]
 
-urlpatterns = [path("deep/mail/", include("django_authmail.api.urls"))]
+urlpatterns = [
+    path("deep/mail/", include("django_authmail.api.urls")),
+    path(
+        "<slug:tenant>/<int:number>/",
+        include("django_authmail.api.urls", namespace="tenants"),
+        {"a": "value that nobody captures"},
+    ),
+]
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_the_project_s_spectacular_settings_do_not_shine_through(
     settings: Settings,
 ) -> None:
     settings.SPECTACULAR_SETTINGS = {"TITLE": "The project", "OAS_VERSION": "3.0.3"}
-    schema.description.cache_clear()
+    schema._document.cache_clear()
     assert Client().get("/openapi.json").json()["info"]["title"] == "django-authmail"
 
 
@@ -75,6 +82,18 @@ def test_addresses_follow_the_mount() -> None:
     assert 'data-url="/deep/mail/openapi.json"' in Client().get("/deep/mail/docs").content.decode()
     body = problem(Client().post("/deep/mail/send/otp"), 401, "missing_credentials")
     assert body["type"] == "/deep/mail/docs/errors#missing_credentials"
+
+
+@pytest.mark.usefixtures("db", "mounted_deep")
+def test_the_mount_may_capture_values(api: Api) -> None:
+    document = Client().get("/acme/7/openapi.json").json()
+    assert document["servers"] == [{"url": "/acme/7"}]
+    assert Client().get("/acme/7/health").json() == {"status": "ok"}
+    queued = api.post("/acme/7/send/otp", Prefer="respond-async")
+    assert queued["Location"] == f"/acme/7/messages/{queued.json()['id']}"
+    assert api.get(queued["Location"]).json()["state"] == "queued"
+    body = problem(api.get("/acme/7/messages/none"), 404, "not_found")
+    assert body["type"] == "/acme/7/docs/errors#not_found"
 
 
 @pytest.mark.parametrize("address", ["/docs", "/redoc", "/docs/errors"])
