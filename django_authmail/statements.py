@@ -170,6 +170,17 @@ def _pipeline(connection: BaseDatabaseWrapper, steps: Sequence[_Step]) -> Module
     """Return what carries out these statements at once, where this connection can."""
     if connection.vendor != "postgresql":
         return None
+    pipeline = _psycopg3_pipeline()
+    if pipeline is None:
+        return None
+    if any(len(step.values or ()) > pipeline.MOST_VALUES for step in steps):
+        # Django's cursor writes them into the statement.
+        return None
+    return pipeline if pipeline.carries(connection) else None
+
+
+@cache
+def _psycopg3_pipeline() -> ModuleType | None:
     # Here, because they import the driver. psycopg2 has no such thing.
     from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
@@ -177,10 +188,7 @@ def _pipeline(connection: BaseDatabaseWrapper, steps: Sequence[_Step]) -> Module
         return None
     from django_authmail import pipeline
 
-    if any(len(step.values or ()) > pipeline.MOST_VALUES for step in steps):
-        # Django's cursor writes them into the statement.
-        return None
-    return pipeline if pipeline.carries(connection) else None
+    return pipeline
 
 
 def _is_outermost(connection: BaseDatabaseWrapper) -> bool:
@@ -201,6 +209,7 @@ def _inserted(batch: Sequence[Model], key: Field[Any, Any] | None, using: str, m
         one._state.db = using
 
 
+@cache
 def table(model: type[Model], using: str) -> str:
     """Return the name of a table as it stands in a statement."""
     return connections[using].ops.quote_name(model._meta.db_table)
