@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -169,17 +169,14 @@ class SendView(RateLimitedView):
     @sensitive_variables()
     def _checked_message(self, given: dict[str, Any]) -> AuthMessage:
         message = self._message(given)
-        self._refuse_not_allowed(given)
+        self._refuse_not_allowed(message, given)
         return message
 
     @sensitive_variables()
-    def _refuse_not_allowed(self, given: dict[str, Any]) -> None:
-        faults = [
-            Fault(pointer, "is a recipient that the key may not send to")
-            for pointer, address in _addresses(given)
-            if not self.caller.may_send_to(envelope_address(address, "to"))
-        ]
-        if faults:
+    def _refuse_not_allowed(self, message: AuthMessage, given: dict[str, Any]) -> None:
+        refused = [a for a in message.envelope.recipients if not self.caller.may_send_to(a)]
+        if refused:
+            faults = _faults(given, refused, "is a recipient that the key may not send to")
             raise Problem("recipient_not_allowed", faults=faults)
 
     @sensitive_variables()
@@ -195,11 +192,7 @@ class SendView(RateLimitedView):
 
     @sensitive_variables()
     def _suppressed(self, error: RecipientSuppressed, given: dict[str, Any]) -> Problem:
-        faults = [
-            Fault(pointer, "is an address that nothing is sent to")
-            for pointer, address in _addresses(given)
-            if envelope_address(address, "to") in error.addresses
-        ]
+        faults = _faults(given, error.addresses, "is an address that nothing is sent to")
         return Problem("recipient_suppressed", faults=faults)
 
     @sensitive_variables()
@@ -232,6 +225,16 @@ def _addresses(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"/{member}", value
         else:
             yield from ((f"/{member}/{index}", address) for index, address in enumerate(value))
+
+
+@sensitive_variables()
+def _faults(given: dict[str, Any], refused: Collection[str], problem: str) -> list[Fault]:
+    """Return the fault of each recipient in a checked body whose envelope address is `refused`."""
+    return [
+        Fault(pointer, problem)
+        for pointer, address in _addresses(given)
+        if envelope_address(address, "to") in refused
+    ]
 
 
 @sensitive_variables()
