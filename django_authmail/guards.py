@@ -69,6 +69,8 @@ def _is_plain(value: str) -> bool:
 
 
 def _refuse_controls(value: str, field: str) -> None:
+    if value.isprintable():
+        return  # nearly always, and by one look
     if _UNSAFE.search(value) or _CONTROL.search(value.replace("\t", " ")):
         raise UnsafeHeader(field)
 
