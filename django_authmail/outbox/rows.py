@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 
 from django_authmail import statements, tracing
 from django_authmail.conf import conf
-from django_authmail.hashes import address_hash, folded_hash, mask, supersede_hashes
+from django_authmail.hashes import address_hash, folded_hash, mask
 from django_authmail.message import Envelope, OnUnknown
 from django_authmail.message import Priority as WantedPriority
 from django_authmail.models import Attempt, Message, Priority, Recipient, State
@@ -85,6 +85,7 @@ def new(
     owner: str,
     request_id: str,
     deliver_using: Sequence[str],
+    supersede_hash: str,
     is_test: bool = False,
     lease: timedelta | None = None,
     retry_of: uuid.UUID | None = None,
@@ -92,8 +93,9 @@ def new(
 ) -> New:
     """Return the row for a new message.
 
-    With `lease`, the row is one that is being sent, by a caller who waits that long. `retry_of` is
-    the failed one that it takes up again, and `callback` where its outcome is to be sent to.
+    `supersede_hash` is what a newer one finds it by; empty: none takes its place. With `lease`, the
+    row is one that is being sent, by a caller who waits that long. `retry_of` is the failed one
+    that it takes up again, and `callback` where its outcome is to be sent to.
     """
     envelope = message.envelope
     content = message.as_bytes()
@@ -118,11 +120,8 @@ def new(
         state=State.QUEUED if lease is None else State.SENDING,
         lease=None if lease is None else uuid.uuid4(),
         due_at=now if lease is None else now + lease + LEASE_MARGIN,
+        supersede_hash=supersede_hash,
     )
-    if message.supersedes and len(envelope.recipients) == 1:
-        row.supersede_hash = supersede_hashes(
-            owner, row.kind, envelope.recipients[0], message.supersede_key
-        )[0]
     row.sealed = body.pack(row.id, envelope, content)
     if callback is not None:
         row.webhook = callbacks.pack(row.id, callback, envelope.recipients)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
 from django.db import router, transaction
 
@@ -72,6 +73,7 @@ def submit_many(
     using = router.db_for_write(Message)
     with explained(using), transaction.atomic(using=using):
         now, dead = _time_and_suppressed(messages, using, owner=owner)
+        hashes = [_supersede_hashes(message, owner=owner) for message in messages]
         created = [
             rows.new(
                 message,
@@ -79,14 +81,15 @@ def submit_many(
                 owner=owner,
                 request_id=request_id,
                 deliver_using=deliver_using,
+                supersede_hash=own[0] if own else "",
                 is_test=is_test,
             )
-            for message in messages
+            for message, own in zip(messages, hashes, strict=True)
         ]
         ended = _left_out(created, dead, now)
         with Trip(using) as trip:
             rows.insert(created, trip)
-            older = _ask_older(messages, trip, owner=owner)
+            older = _ask_older(list(chain.from_iterable(hashes)), trip)
         recording.record(ended, now, using)
         # Of several new ones the last stays, as if they had been submitted one by one.
         newest = {one.row.supersede_hash: one.row.id for one in created if one.row.supersede_hash}
@@ -138,6 +141,7 @@ def _taken_in(
 ) -> New:
     """Record a message that a caller waits for, by one transaction; with `lease`, a durable one."""
     using = router.db_for_write(Message)
+    hashes = _supersede_hashes(message, owner=owner)
     written: list[New] = []
 
     def record() -> New:
@@ -154,7 +158,7 @@ def _taken_in(
             )
             # Behind the count, which waits for another message to the same mailbox: to find it.
             is_counted = counters.count_along(using)
-            older = _ask_older([message], trip, owner=owner) if is_counted else []
+            older = _ask_older(hashes, trip) if is_counted else []
             # Last: counting may have waited for another message to the same mailbox, and this one
             # is the later of the two.
             time = trip.ask_time()
@@ -163,7 +167,7 @@ def _taken_in(
             admit(now)
         if not is_counted:
             with Trip(using) as trip:
-                older = _ask_older([message], trip, owner=owner)
+                older = _ask_older(hashes, trip)
         _supersede(older, now, using)
         one = rows.new(
             message,
@@ -171,6 +175,7 @@ def _taken_in(
             owner=owner,
             request_id=request_id,
             deliver_using=deliver_using,
+            supersede_hash=hashes[0] if hashes else "",
             is_test=is_test,
             lease=lease,
             retry_of=None if intake is None else intake.retry_of,
@@ -222,16 +227,16 @@ def _left_out(created: list[New], dead: Collection[str], now: datetime) -> list[
     return ended
 
 
-def _ask_older(messages: Collection[Recordable], trip: Trip, *, owner: str) -> Rows:
-    """Return what will have the ids of queued messages that those take the place of."""
-    hashes = [
-        found
-        for message in messages
-        if message.supersedes and len(message.envelope.recipients) == 1
-        for found in supersede_hashes(
-            owner, message.kind, message.envelope.recipients[0], message.supersede_key
-        )
-    ]
+def _supersede_hashes(message: Recordable, *, owner: str) -> list[str]:
+    """Return what messages are known by that `message` takes the place of, its own hash first."""
+    recipients = message.envelope.recipients
+    if not message.supersedes or len(recipients) != 1:
+        return []
+    return supersede_hashes(owner, message.kind, recipients[0], message.supersede_key)
+
+
+def _ask_older(hashes: Sequence[str], trip: Trip) -> Rows:
+    """Return what will have the ids of queued messages that are known by these."""
     if not hashes:
         return []
     return trip.ask(
