@@ -554,7 +554,7 @@ def test_a_list_with_rows_does_not(admin_client: Client, queued: Message) -> Non
 def test_times_name_their_zone(admin_client: Client, queued: Message, settings: Settings) -> None:
     settings.TIME_ZONE = "Asia/Seoul"
     created = f"{queued.created_at.astimezone(ZoneInfo('Asia/Seoul')):%Y-%m-%d %H:%M:%S}"
-    seoul = f'{created} <span class="authmail-zone">KST</span>'
+    seoul = f'{created}\xa0<span class="authmail-zone">KST</span>'
     assert seoul in _text(admin_client, LOG)
     assert seoul in _text(admin_client, f"{LOG}{queued.pk}/change/")
     assert queued.expires_at is not None

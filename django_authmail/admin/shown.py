@@ -99,7 +99,7 @@ def moment(value: datetime | None) -> SafeString | str:
     if value is None:
         return EMPTY
     time, zone = when(value).rsplit(" ", 1)
-    return format_html('{} <span class="authmail-zone">{}</span>', time, zone)
+    return format_html('{}&nbsp;<span class="authmail-zone">{}</span>', time, zone)
 
 
 def reply(code: int | None, enhanced: str, text: str) -> str:
