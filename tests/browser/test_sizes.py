@@ -90,13 +90,13 @@ def test_no_list_is_cut(staff: Page, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("rows")
-@pytest.mark.parametrize("name", ["apikey", "suppression", "webhookdelivery", "webhookendpoint"])
+@pytest.mark.parametrize("name", ["apikey", "suppression", "webhookendpoint"])
 def test_what_can_be_done_with_a_row_stands_in_one_line(staff: Page, name: str) -> None:
     staff.set_viewport_size({"width": 1280, "height": 800})
     staff.goto(f"/admin/authmail/{name}/")
     staff.locator("#result_list tbody :is(th, td) a").first.click()
     tools = staff.locator(".object-tools :is(a, button)")
-    expect(tools).not_to_have_count(1)
+    expect(tools.nth(1)).to_be_visible()
     tops = tools.evaluate_all("tools => tools.map(tool => tool.getBoundingClientRect().top)")
     assert set(tops) == {tops[0]}
 
@@ -119,6 +119,7 @@ def test_a_button_is_not_underlined(staff: Page) -> None:
     staff.goto("/admin/authmail/apikey/")
     staff.locator("#result_list tbody th a").click()
     staff.locator(".object-tools a[href$='/revoke/']").click()
+    expect(staff.locator("#content a.button").first).to_be_visible()
     for element in staff.locator("#content a.button").all():
         line = element.evaluate("element => getComputedStyle(element).textDecorationLine")
         assert line == "none"
