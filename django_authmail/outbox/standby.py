@@ -49,12 +49,6 @@ def give_back(limits: Sequence[Limit]) -> None:
                 _windows[limit.key] = (used - 1, ends_at)
 
 
-def forget() -> None:
-    """Begin anew: for tests."""
-    with _lock:
-        _windows.clear()
-
-
 def _running(limit: Limit, now: float) -> tuple[int, float]:
     used, ends_at = _windows.get(limit.key, (0, 0.0))
     return (used, ends_at) if ends_at > now else (0, now + limit.window.total_seconds())

@@ -48,7 +48,7 @@ Away = Callable[[], AbstractContextManager[None]]
 def _as_by_default(settings: Settings) -> None:
     settings.AUTHMAIL_RECIPIENT_LIMITS = Conf.recipient_limits.default
     limits._uncounted.clear()
-    standby.forget()
+    standby._windows.clear()
 
 
 def admit(*to: str, kind: str = "otp") -> None:
